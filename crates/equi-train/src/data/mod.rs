@@ -1,0 +1,11 @@
+//! Data sets: real files, read with every fault named, and tasks made from them by documented seeded procedures.
+
+mod error;
+mod images;
+
+pub mod idx;
+pub mod mnist;
+pub mod rotated;
+
+pub use error::DataError;
+pub use images::Images;
