@@ -1,3 +1,12 @@
 //! Data, augmentation, deterministic training and the fair comparison between equivariance and augmentation.
 
+pub mod atomic;
+pub mod augment;
+pub mod compare;
+pub mod cost;
 pub mod data;
+pub mod device;
+pub mod fit;
+pub mod model;
+pub mod seed;
+pub mod stop;

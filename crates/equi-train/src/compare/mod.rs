@@ -1,0 +1,4 @@
+//! The comparison study: the same data, the same budget, different ways to know a symmetry.
+
+pub mod probe;
+pub mod results;

@@ -1,0 +1,162 @@
+//! Telling images apart: cross-entropy on augmented batches, error in percent on held-out images.
+
+use std::marker::PhantomData;
+
+use burn::Tensor;
+use burn::module::Module;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int};
+
+use super::{Problem, Score};
+use crate::augment::Augmentation;
+use crate::data::Images;
+
+/// A model that gives logits for images.
+pub trait Classifier: Module {
+    /// # Shapes
+    ///
+    /// - images: `[batch, channels, height, width]`
+    /// - output: `[batch, classes]`
+    fn forward(&self, images: Tensor<4>) -> Tensor<2>;
+}
+
+/// Images to train on, images to validate on, and how the former are varied.
+#[derive(Clone, Debug)]
+pub struct Classification<'a, M> {
+    /// The images both parts come from.
+    pub images: &'a Images,
+    /// Positions of the training images.
+    pub train: Vec<usize>,
+    /// Positions of the validation images.
+    pub validation: Vec<usize>,
+    /// How training images are varied.
+    pub augmentation: Augmentation,
+    /// Seed of the augmentation.
+    pub seed: u64,
+    /// Probability mass moved from the label to all classes alike; 0 for none.
+    pub label_smoothing: f64,
+    /// Images a forward pass takes outside training.
+    pub evaluation_batch: usize,
+    model: PhantomData<fn() -> M>,
+}
+
+impl<'a, M: Classifier> Classification<'a, M> {
+    /// Classification of `images` without augmentation or label smoothing.
+    pub fn new(images: &'a Images, train: Vec<usize>, validation: Vec<usize>, seed: u64) -> Self {
+        Self {
+            images,
+            train,
+            validation,
+            augmentation: Augmentation::none(),
+            seed,
+            label_smoothing: 0.0,
+            evaluation_batch: 256,
+            model: PhantomData,
+        }
+    }
+
+    /// The same with augmented training images.
+    pub fn with_augmentation(mut self, augmentation: Augmentation) -> Self {
+        self.augmentation = augmentation;
+        self
+    }
+
+    /// The same with smoothed labels.
+    pub fn with_label_smoothing(mut self, label_smoothing: f64) -> Self {
+        self.label_smoothing = label_smoothing;
+        self
+    }
+}
+
+impl<M: Classifier> Problem for Classification<'_, M> {
+    type Model = M;
+
+    fn train_len(&self) -> usize {
+        self.train.len()
+    }
+
+    fn loss(&self, model: &M, samples: &[usize], step: usize, device: &Device) -> Tensor<1> {
+        let inference = device.clone().without_autodiff();
+        let positions: Vec<usize> = samples.iter().map(|&sample| self.train[sample]).collect();
+        let (images, labels) = self.images.batch(&positions, &inference);
+        let images = self.augmentation.apply(images, self.seed, step);
+        cross_entropy(
+            model.forward(images.autodiff()),
+            labels.autodiff(),
+            self.label_smoothing,
+        )
+    }
+
+    fn validate(&self, model: &M, device: &Device) -> Score {
+        let mut loss = 0.0;
+        let mut wrong = 0;
+        for positions in self.validation.chunks(self.evaluation_batch) {
+            let (images, labels) = self.images.batch(positions, device);
+            let logits = model.forward(images);
+            wrong += mistakes(logits.clone(), labels.clone());
+            loss +=
+                cross_entropy(logits, labels, 0.0).into_scalar::<f64>() * positions.len() as f64;
+        }
+        let count = self.validation.len().max(1) as f64;
+        Score {
+            metric: 100.0 * wrong as f64 / count,
+            loss: loss / count,
+        }
+    }
+}
+
+/// Mean cross-entropy between `logits` and `labels`, with `smoothing` of the probability mass spread over all classes.
+fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
+    let log_probabilities = log_softmax(logits, 1);
+    let picked = log_probabilities
+        .clone()
+        .gather(1, labels.unsqueeze_dim::<2>(1))
+        .mean()
+        .neg();
+    if smoothing == 0.0 {
+        return picked;
+    }
+    picked * (1.0 - smoothing) + log_probabilities.mean().neg() * smoothing
+}
+
+fn mistakes(logits: Tensor<2>, labels: Tensor<1, Int>) -> usize {
+    let predicted = logits.argmax(1).squeeze_dim::<1>(1);
+    predicted.not_equal(labels).int().sum().into_scalar::<i64>() as usize
+}
+
+/// Logits of the images at `positions`, `batch` at a time.
+///
+/// # Shapes
+///
+/// - output: `[positions, classes]`
+pub fn class_logits<M: Classifier>(
+    model: &M,
+    images: &Images,
+    positions: &[usize],
+    batch: usize,
+    device: &Device,
+) -> Tensor<2> {
+    let logits = positions
+        .chunks(batch)
+        .map(|chunk| model.forward(images.batch(chunk, device).0))
+        .collect();
+    Tensor::cat(logits, 0)
+}
+
+/// Share of the images at `positions` that `model` labels wrongly, in percent.
+pub fn error_percent<M: Classifier>(
+    model: &M,
+    images: &Images,
+    positions: &[usize],
+    batch: usize,
+    device: &Device,
+) -> f64 {
+    let wrong: usize = positions
+        .chunks(batch)
+        .map(|chunk| {
+            let (pixels, labels) = images.batch(chunk, device);
+            mistakes(model.forward(pixels), labels)
+        })
+        .sum();
+    100.0 * wrong as f64 / positions.len().max(1) as f64
+}

@@ -1,0 +1,5 @@
+//! The networks that are compared.
+
+mod plain;
+
+pub use plain::{PlainCnn, PlainCnnConfig};

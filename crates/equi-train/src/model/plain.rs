@@ -1,0 +1,232 @@
+//! The baseline: convolution, batch norm and ELU, three times, with the layout of the equivariant network.
+//!
+//! ```text
+//! conv 7 -> BN -> ELU -> pool -> conv 5 -> BN -> ELU -> pool -> conv 5 -> BN -> ELU -> mean over pixels -> linear
+//! 29 x 29                        15 x 15                        8 x 8
+//! ```
+//!
+//! It knows nothing about rotations. Its width is chosen so that it costs what the equivariant network costs.
+
+use std::fmt;
+
+use burn::module::{Module, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::pool::{AvgPool2d, AvgPool2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::tensor::activation::elu;
+use burn::tensor::{Device, TensorData};
+use burn::{Tensor, tensor::Shape};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
+use serde::{Deserialize, Serialize};
+
+use crate::cost::{conv2d_flops, linear_flops};
+use crate::fit::Classifier;
+use crate::seed::{Purpose, stream};
+
+/// Kernel sizes of the three convolutions.
+const KERNELS: [usize; 3] = [7, 5, 5];
+
+/// Configuration of [`PlainCnn`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlainCnnConfig {
+    /// Channels after the first convolution; the other two have twice as many.
+    pub width: usize,
+    /// Classes to tell apart.
+    pub classes: usize,
+}
+
+/// A small convolutional network; see the [module documentation](self).
+#[derive(Module, Debug)]
+pub struct PlainCnn {
+    blocks: Vec<Block>,
+    pool: AvgPool2d,
+    /// `[2 * width, classes]`
+    head: Linear,
+}
+
+/// Convolution, batch norm, ELU.
+#[derive(Module, Debug)]
+struct Block {
+    /// `[channels_out, channels_in, kernel, kernel]`
+    conv: Conv2d,
+    norm: BatchNorm,
+}
+
+impl PlainCnnConfig {
+    /// A network `width` channels wide that tells `classes` classes apart.
+    pub fn new(width: usize, classes: usize) -> Self {
+        Self { width, classes }
+    }
+
+    fn channels(&self) -> [[usize; 2]; 3] {
+        let Self { width, .. } = *self;
+        [[1, width], [width, 2 * width], [2 * width, 2 * width]]
+    }
+
+    /// The network, with weights that depend on nothing but `seed`: He-normal convolutions, drawn on the host.
+    pub fn init(&self, seed: u64, device: &Device) -> PlainCnn {
+        let mut rng = stream(seed, Purpose::Weights, 0);
+        let blocks = self
+            .channels()
+            .into_iter()
+            .zip(KERNELS)
+            .map(|(channels, kernel)| {
+                let mut conv = Conv2dConfig::new(channels, [kernel, kernel])
+                    .with_padding(PaddingConfig2d::Explicit(
+                        kernel / 2,
+                        kernel / 2,
+                        kernel / 2,
+                        kernel / 2,
+                    ))
+                    .with_bias(false)
+                    .init(device);
+                let fan_in = channels[0] * kernel * kernel;
+                conv.weight = normal(
+                    [channels[1], channels[0], kernel, kernel],
+                    2.0 / fan_in as f64,
+                    &mut rng,
+                    device,
+                );
+                Block {
+                    conv,
+                    norm: BatchNormConfig::new(channels[1]).init(device),
+                }
+            })
+            .collect();
+        let features = 2 * self.width;
+        let mut head = LinearConfig::new(features, self.classes).init(device);
+        head.weight = normal(
+            [features, self.classes],
+            1.0 / features as f64,
+            &mut rng,
+            device,
+        );
+        head.bias = Some(Param::from_tensor(Tensor::zeros([self.classes], device)));
+        PlainCnn {
+            blocks,
+            pool: AvgPool2dConfig::new([3, 3])
+                .with_strides([2, 2])
+                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+                .with_count_include_pad(false)
+                .init(),
+            head,
+        }
+    }
+
+    /// Trainable parameters, without building the network.
+    pub fn parameters(&self) -> usize {
+        let blocks: usize = self
+            .channels()
+            .into_iter()
+            .zip(KERNELS)
+            .map(|([input, output], kernel)| output * (input * kernel * kernel + 2))
+            .sum();
+        blocks + (2 * self.width + 1) * self.classes
+    }
+
+    /// Operations of one forward pass of one image of `height * width` pixels.
+    pub fn flops(&self, height: usize, width: usize) -> u64 {
+        let mut size = [height, width];
+        let mut flops = linear_flops(2 * self.width, self.classes);
+        for (channels, kernel) in self.channels().into_iter().zip(KERNELS) {
+            flops += conv2d_flops(channels, kernel, size, 1);
+            size = size.map(|side| side.div_ceil(2));
+        }
+        flops
+    }
+}
+
+impl fmt::Display for PlainCnnConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "PlainCnn(1 -> {0} -> {1} -> {1} -> {2}, k=7,5,5)",
+            self.width,
+            2 * self.width,
+            self.classes
+        )
+    }
+}
+
+impl Classifier for PlainCnn {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let last = self.blocks.len() - 1;
+        let mut features = images;
+        for (i, block) in self.blocks.iter().enumerate() {
+            features = elu(block.norm.forward(block.conv.forward(features)), 1.0);
+            if i < last {
+                features = self.pool.forward(features);
+            }
+        }
+        let pooled = features.flatten::<3>(2, 3).mean_dim(2).squeeze_dim::<2>(2);
+        self.head.forward(pooled)
+    }
+}
+
+/// A parameter drawn from a normal distribution with mean 0.
+fn normal<const D: usize>(
+    shape: [usize; D],
+    variance: f64,
+    rng: &mut ChaCha8Rng,
+    device: &Device,
+) -> Param<Tensor<D>> {
+    let distribution = Normal::new(0.0, variance.sqrt()).expect("a fan-in is positive");
+    let values: Vec<f32> = (0..Shape::from(shape).num_elements())
+        .map(|_| distribution.sample(rng) as f32)
+        .collect();
+    Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), device))
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::cost::parameters;
+
+    #[test]
+    fn the_parameter_formula_agrees_with_the_module() {
+        for width in [1, 5, 16] {
+            let config = PlainCnnConfig::new(width, 10);
+            assert_eq!(
+                config.parameters(),
+                parameters(&config.init(0, &Device::flex()))
+            );
+        }
+    }
+
+    #[test]
+    fn operations_follow_the_sizes_of_the_maps() {
+        let config = PlainCnnConfig::new(4, 10);
+        let conv = 49 * 4 * 29 * 29 + 4 * 8 * 25 * 15 * 15 + 8 * 8 * 25 * 8 * 8;
+        assert_eq!(config.flops(29, 29), 2 * (conv + 8 * 10));
+        let images = Tensor::<4>::ones([2, 1, 29, 29], &Device::flex());
+        assert_eq!(
+            config.init(0, &Device::flex()).forward(images).dims(),
+            [2, 10]
+        );
+    }
+
+    #[test]
+    fn the_seed_decides_the_weights() {
+        let weights = |seed| {
+            let model = PlainCnnConfig::new(3, 10).init(seed, &Device::flex());
+            model.blocks[1]
+                .conv
+                .weight
+                .val()
+                .into_data()
+                .try_to_vec::<f32>()
+                .unwrap()
+        };
+        assert_eq!(weights(1), weights(1));
+        assert_ne!(weights(1), weights(2));
+    }
+
+    #[test]
+    fn display_is_the_chain_of_channels() {
+        assert_eq!(
+            PlainCnnConfig::new(12, 10).to_string(),
+            "PlainCnn(1 -> 12 -> 24 -> 24 -> 10, k=7,5,5)"
+        );
+    }
+}
