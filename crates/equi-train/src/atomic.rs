@@ -8,9 +8,7 @@ use std::path::Path;
 /// held before or all of `bytes`.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = parent(path);
-    let mut file = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
@@ -20,9 +18,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Makes the folder `path`, which must not exist, with `files` in it, all at once.
 pub fn write_folder(path: &Path, files: &[(&str, &[u8])]) -> io::Result<()> {
     let parent = parent(path);
-    let folder = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .tempdir_in(parent)?;
+    let folder = tempfile::Builder::new().prefix(".tmp-").tempdir_in(parent)?;
     for (name, bytes) in files {
         let mut file = File::create_new(folder.path().join(name))?;
         file.write_all(bytes)?;
@@ -78,10 +74,7 @@ mod tests {
         fs::write(folder.path().join(".tmp-left"), b"half").unwrap();
         fs::create_dir(folder.path().join(".tmp-folder")).unwrap();
         sweep(folder.path()).unwrap();
-        let names: Vec<_> = fs::read_dir(folder.path())
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect();
+        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["a.json"]);
     }
 

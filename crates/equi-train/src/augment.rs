@@ -36,31 +36,19 @@ pub struct Augmentation {
 impl Default for Augmentation {
     /// Every image turned by up to 180 degrees, and mirrored each way with probability 1/2.
     fn default() -> Self {
-        Self {
-            max_degrees: 180.0,
-            rotation: 1.0,
-            horizontal_flip: 0.5,
-            vertical_flip: 0.5,
-        }
+        Self { max_degrees: 180.0, rotation: 1.0, horizontal_flip: 0.5, vertical_flip: 0.5 }
     }
 }
 
 impl Augmentation {
     /// Images stay as they are.
     pub const fn none() -> Self {
-        Self {
-            max_degrees: 0.0,
-            rotation: 0.0,
-            horizontal_flip: 0.0,
-            vertical_flip: 0.0,
-        }
+        Self { max_degrees: 0.0, rotation: 0.0, horizontal_flip: 0.0, vertical_flip: 0.0 }
     }
 
     /// Whether images stay as they are.
     pub fn is_none(&self) -> bool {
-        (self.rotation == 0.0 || self.max_degrees == 0.0)
-            && self.horizontal_flip == 0.0
-            && self.vertical_flip == 0.0
+        (self.rotation == 0.0 || self.max_degrees == 0.0) && self.horizontal_flip == 0.0 && self.vertical_flip == 0.0
     }
 
     /// The matrices `A` for the `batch` images of optimiser step `step`.
@@ -73,19 +61,9 @@ impl Augmentation {
             .map(|_| {
                 let [turned, angle, horizontal, vertical]: [f64; 4] = rng.random();
                 let theta = (2.0 * angle - 1.0) * self.max_degrees * PI / 180.0;
-                let turn = if turned < self.rotation {
-                    rotation_inverse(theta)
-                } else {
-                    [[1.0, 0.0], [0.0, 1.0]]
-                };
-                let (x, y) = (
-                    sign(self.horizontal_flip, horizontal),
-                    sign(self.vertical_flip, vertical),
-                );
-                [
-                    [turn[0][0] * x, turn[0][1] * y],
-                    [turn[1][0] * x, turn[1][1] * y],
-                ]
+                let turn = if turned < self.rotation { rotation_inverse(theta) } else { [[1.0, 0.0], [0.0, 1.0]] };
+                let (x, y) = (sign(self.horizontal_flip, horizontal), sign(self.vertical_flip, vertical));
+                [[turn[0][0] * x, turn[0][1] * y], [turn[1][0] * x, turn[1][1] * y]]
             })
             .collect()
     }
@@ -101,12 +79,7 @@ impl Augmentation {
             return images;
         }
         let batch = images.dims()[0];
-        let entries: Vec<f64> = self
-            .draw(seed, step, batch)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .collect();
+        let entries: Vec<f64> = self.draw(seed, step, batch).into_iter().flatten().flatten().collect();
         let matrices = TensorData::new(entries, [batch, 2, 2]);
         let inverse = Tensor::<3>::from_data(matrices, (&images.device(), images.dtype()));
         resample(images, inverse)
@@ -120,10 +93,7 @@ impl fmt::Display for Augmentation {
         }
         let mut parts = Vec::new();
         if self.rotation > 0.0 && self.max_degrees > 0.0 {
-            parts.push(format!(
-                "rotation by up to {} degrees (p = {})",
-                self.max_degrees, self.rotation
-            ));
+            parts.push(format!("rotation by up to {} degrees (p = {})", self.max_degrees, self.rotation));
         }
         if self.horizontal_flip > 0.0 {
             parts.push(format!("horizontal flip (p = {})", self.horizontal_flip));
@@ -145,13 +115,8 @@ mod tests {
 
     /// Pixels with no symmetry of their own, different in every image.
     fn images(batch: usize) -> Tensor<4> {
-        let pixels: Vec<f32> = (0..batch * SIZE * SIZE)
-            .map(|i| ((i * i * 7 + i) % 101) as f32 / 101.0)
-            .collect();
-        Tensor::from_data(
-            TensorData::new(pixels, [batch, 1, SIZE, SIZE]),
-            &Device::flex(),
-        )
+        let pixels: Vec<f32> = (0..batch * SIZE * SIZE).map(|i| ((i * i * 7 + i) % 101) as f32 / 101.0).collect();
+        Tensor::from_data(TensorData::new(pixels, [batch, 1, SIZE, SIZE]), &Device::flex())
     }
 
     fn host(images: Tensor<4>) -> Vec<f32> {
@@ -160,54 +125,24 @@ mod tests {
 
     #[test]
     fn probability_zero_is_the_identity() {
-        let unlikely = Augmentation {
-            rotation: 0.0,
-            horizontal_flip: 0.0,
-            vertical_flip: 0.0,
-            ..Default::default()
-        };
+        let unlikely = Augmentation { rotation: 0.0, horizontal_flip: 0.0, vertical_flip: 0.0, ..Default::default() };
         assert!(unlikely.is_none());
         assert_eq!(host(unlikely.apply(images(4), 1, 0)), host(images(4)));
     }
 
     #[test]
     fn flips_alone_are_permutations_of_pixels() {
-        let both = Augmentation {
-            rotation: 0.0,
-            horizontal_flip: 1.0,
-            vertical_flip: 1.0,
-            ..Default::default()
-        };
-        assert_eq!(
-            host(both.apply(images(3), 1, 0)),
-            host(images(3).flip([2, 3]))
-        );
-        let left_right = Augmentation {
-            vertical_flip: 0.0,
-            ..both
-        };
-        assert_eq!(
-            host(left_right.apply(images(3), 1, 0)),
-            host(images(3).flip([3]))
-        );
-        let up_down = Augmentation {
-            horizontal_flip: 0.0,
-            ..both
-        };
-        assert_eq!(
-            host(up_down.apply(images(3), 1, 0)),
-            host(images(3).flip([2]))
-        );
+        let both = Augmentation { rotation: 0.0, horizontal_flip: 1.0, vertical_flip: 1.0, ..Default::default() };
+        assert_eq!(host(both.apply(images(3), 1, 0)), host(images(3).flip([2, 3])));
+        let left_right = Augmentation { vertical_flip: 0.0, ..both };
+        assert_eq!(host(left_right.apply(images(3), 1, 0)), host(images(3).flip([3])));
+        let up_down = Augmentation { horizontal_flip: 0.0, ..both };
+        assert_eq!(host(up_down.apply(images(3), 1, 0)), host(images(3).flip([2])));
     }
 
     #[test]
     fn images_left_alone_in_a_mixed_batch_are_untouched() {
-        let half = Augmentation {
-            rotation: 0.5,
-            horizontal_flip: 0.0,
-            vertical_flip: 0.0,
-            ..Default::default()
-        };
+        let half = Augmentation { rotation: 0.5, horizontal_flip: 0.0, vertical_flip: 0.0, ..Default::default() };
         let batch = 32;
         let moved = host(half.apply(images(batch), 3, 5));
         let original = host(images(batch));
@@ -224,17 +159,8 @@ mod tests {
     #[test]
     fn angles_and_flips_have_the_stated_distribution() {
         let count = 20_000;
-        let turns = Augmentation {
-            horizontal_flip: 0.0,
-            vertical_flip: 0.0,
-            max_degrees: 90.0,
-            ..Default::default()
-        };
-        let angles: Vec<f64> = turns
-            .draw(11, 0, count)
-            .iter()
-            .map(|a| a[0][1].atan2(a[0][0]).to_degrees())
-            .collect();
+        let turns = Augmentation { horizontal_flip: 0.0, vertical_flip: 0.0, max_degrees: 90.0, ..Default::default() };
+        let angles: Vec<f64> = turns.draw(11, 0, count).iter().map(|a| a[0][1].atan2(a[0][0]).to_degrees()).collect();
         let mean = angles.iter().sum::<f64>() / count as f64;
         let variance = angles.iter().map(|angle| angle * angle).sum::<f64>() / count as f64;
         // Uniform on [-90, 90]: variance 2700. The bounds are 4 standard errors, 52 / sqrt(n) and 2415 / sqrt(n).
@@ -242,17 +168,8 @@ mod tests {
         assert!((variance - 2700.0).abs() < 70.0, "variance {variance}");
         assert!(angles.iter().all(|angle| angle.abs() <= 90.0));
 
-        let flips = Augmentation {
-            rotation: 0.0,
-            horizontal_flip: 0.25,
-            vertical_flip: 0.0,
-            ..Default::default()
-        };
-        let mirrored = flips
-            .draw(11, 0, count)
-            .iter()
-            .filter(|a| a[0][0] < 0.0)
-            .count() as f64;
+        let flips = Augmentation { rotation: 0.0, horizontal_flip: 0.25, vertical_flip: 0.0, ..Default::default() };
+        let mirrored = flips.draw(11, 0, count).iter().filter(|a| a[0][0] < 0.0).count() as f64;
         // 4 standard errors of a binomial with p = 1/4.
         assert!((mirrored / count as f64 - 0.25).abs() < 0.013);
     }
@@ -260,10 +177,7 @@ mod tests {
     #[test]
     fn repeats_for_the_same_step_and_differs_for_the_next() {
         let augmentation = Augmentation::default();
-        assert_eq!(
-            host(augmentation.apply(images(4), 9, 2)),
-            host(augmentation.apply(images(4), 9, 2))
-        );
+        assert_eq!(host(augmentation.apply(images(4), 9, 2)), host(augmentation.apply(images(4), 9, 2)));
         assert_ne!(augmentation.draw(9, 2, 4), augmentation.draw(9, 3, 4));
         assert_ne!(augmentation.draw(9, 2, 4), augmentation.draw(8, 2, 4));
     }
@@ -288,11 +202,7 @@ mod tests {
     fn display_names_what_is_switched_on() {
         assert_eq!(Augmentation::none().to_string(), "none");
         assert_eq!(
-            Augmentation {
-                vertical_flip: 0.0,
-                ..Default::default()
-            }
-            .to_string(),
+            Augmentation { vertical_flip: 0.0, ..Default::default() }.to_string(),
             "rotation by up to 180 degrees (p = 1), horizontal flip (p = 0.5)"
         );
     }

@@ -43,15 +43,9 @@ mod tests {
     fn running_statistics_and_frozen_weights_are_not_parameters() {
         let device = Device::flex();
         assert_eq!(parameters(&BatchNormConfig::new(8).init(&device)), 16);
-        assert_eq!(
-            parameters(&Conv2dConfig::new([3, 5], [3, 3]).init(&device)),
-            3 * 5 * 9 + 5
-        );
+        assert_eq!(parameters(&Conv2dConfig::new([3, 5], [3, 3]).init(&device)), 3 * 5 * 9 + 5);
         assert_eq!(parameters(&LinearConfig::new(4, 6).init(&device)), 30);
-        assert_eq!(
-            parameters(&LinearConfig::new(4, 6).init(&device).no_grad()),
-            0
-        );
+        assert_eq!(parameters(&LinearConfig::new(4, 6).init(&device).no_grad()), 0);
     }
 
     #[test]

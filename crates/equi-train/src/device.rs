@@ -6,9 +6,7 @@ use burn::tensor::Device;
 pub const VARIABLE: &str = "BURN_DEVICE";
 
 /// Every device there can be, in the order `auto` prefers them. Each is a cargo feature of the same name.
-pub const DEVICES: [&str; 8] = [
-    "cuda", "metal", "rocm", "vulkan", "webgpu", "wgpu", "flex", "ndarray",
-];
+pub const DEVICES: [&str; 8] = ["cuda", "metal", "rocm", "vulkan", "webgpu", "wgpu", "flex", "ndarray"];
 
 /// Why a device cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,9 +36,7 @@ pub enum DeviceError {
     #[error("this build has no device; build again with `--features flex`, or with one of {}", DEVICES.join(", "))]
     None,
     /// Part of this build, but the machine does not provide it.
-    #[error(
-        "device `{name}` does not start: {message}; install its driver, or use `--device flex`"
-    )]
+    #[error("device `{name}` does not start: {message}; install its driver, or use `--device flex`")]
     Broken {
         /// What was asked for.
         name: &'static str,
@@ -50,11 +46,7 @@ pub enum DeviceError {
 }
 
 fn list(names: &[&str]) -> String {
-    if names.is_empty() {
-        "none".to_string()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "none".to_string() } else { names.join(", ") }
 }
 
 /// A device that started, and its name.
@@ -68,10 +60,7 @@ pub struct NamedDevice {
 
 /// The devices of this build, best first.
 pub fn compiled_in() -> Vec<&'static str> {
-    DEVICES
-        .into_iter()
-        .filter(|name| constructor(name).is_some())
-        .collect()
+    DEVICES.into_iter().filter(|name| constructor(name).is_some()).collect()
 }
 
 /// The device called `name`; for none or `auto`, the one [`VARIABLE`] names, and without that the best of this build.
@@ -89,10 +78,7 @@ pub fn resolve(name: Option<&str>) -> Result<NamedDevice, DeviceError> {
 
 type Constructor = fn() -> Device;
 
-fn choose(
-    name: Option<&str>,
-    variable: Option<&str>,
-) -> Result<(&'static str, Constructor), DeviceError> {
+fn choose(name: Option<&str>, variable: Option<&str>) -> Result<(&'static str, Constructor), DeviceError> {
     let auto = |name: &&str| !name.eq_ignore_ascii_case("auto") && !name.is_empty();
     let asked = match (name.filter(auto), variable.filter(auto)) {
         (Some(name), _) => Some((name, "--device")),
@@ -105,18 +91,11 @@ fn choose(
     };
     let lower = name.to_lowercase();
     let Some(known) = DEVICES.into_iter().find(|&known| known == lower) else {
-        return Err(DeviceError::Unknown {
-            name: name.to_string(),
-            origin,
-        });
+        return Err(DeviceError::Unknown { name: name.to_string(), origin });
     };
     match constructor(known) {
         Some(make) => Ok((known, make)),
-        None => Err(DeviceError::NotCompiled {
-            name: lower,
-            origin,
-            compiled_in: compiled_in(),
-        }),
+        None => Err(DeviceError::NotCompiled { name: lower, origin, compiled_in: compiled_in() }),
     }
 }
 
@@ -133,11 +112,7 @@ fn start(name: &'static str, device: &Device) -> Result<(), DeviceError> {
         let message = panic
             .downcast_ref::<String>()
             .cloned()
-            .or_else(|| {
-                panic
-                    .downcast_ref::<&str>()
-                    .map(|message| message.to_string())
-            })
+            .or_else(|| panic.downcast_ref::<&str>().map(|message| message.to_string()))
             .unwrap_or_else(|| "it gave no reason".to_string());
         DeviceError::Broken { name, message }
     })
@@ -190,26 +165,17 @@ mod tests {
     #[test]
     fn unknown_names_list_the_known_ones() {
         let message = name(Some("tpu"), None).unwrap_err().to_string();
-        assert!(
-            message.contains("`tpu` (--device)") && message.contains("flex, ndarray"),
-            "{message}"
-        );
+        assert!(message.contains("`tpu` (--device)") && message.contains("flex, ndarray"), "{message}");
         let message = name(None, Some("tpu")).unwrap_err().to_string();
         assert!(message.contains("BURN_DEVICE"), "{message}");
     }
 
     #[test]
     fn a_device_outside_this_build_names_its_feature() {
-        let missing: Vec<_> = DEVICES
-            .into_iter()
-            .filter(|name| !compiled_in().contains(name))
-            .collect();
+        let missing: Vec<_> = DEVICES.into_iter().filter(|name| !compiled_in().contains(name)).collect();
         for device in missing {
             let message = name(Some(device), None).unwrap_err().to_string();
-            assert!(
-                message.contains(&format!("--features {device}")),
-                "{message}"
-            );
+            assert!(message.contains(&format!("--features {device}")), "{message}");
         }
     }
 

@@ -13,21 +13,12 @@ use crate::fit::Classifier;
 pub fn exact_error<M: Classifier>(model: &M, images: &Tensor<4>) -> f64 {
     let reference = model.forward(images.clone());
     (1..8)
-        .map(|element| {
-            relative(
-                model.forward(quarter_turn_or_flip(images.clone(), element)),
-                reference.clone(),
-            )
-        })
+        .map(|element| relative(model.forward(quarter_turn_or_flip(images.clone(), element)), reference.clone()))
         .fold(0.0, f64::max)
 }
 
 /// All errors of a trained model, beside the exact error it had before.
-pub fn invariance<M: Classifier>(
-    model: &M,
-    images: &Tensor<4>,
-    exact_untrained: f64,
-) -> EquivarianceError {
+pub fn invariance<M: Classifier>(model: &M, images: &Tensor<4>, exact_untrained: f64) -> EquivarianceError {
     let turned = turn(images.clone(), FRAC_PI_4);
     let back = turn(turned.clone(), -FRAC_PI_4);
     EquivarianceError {
@@ -40,11 +31,7 @@ pub fn invariance<M: Classifier>(
 
 /// The image under one of the 8 symmetries of a square: `element % 4` quarter turns, after a mirror image from 4 on.
 fn quarter_turn_or_flip(images: Tensor<4>, element: usize) -> Tensor<4> {
-    let mirrored = if element >= 4 {
-        images.flip([3])
-    } else {
-        images
-    };
+    let mirrored = if element >= 4 { images.flip([3]) } else { images };
     match element % 4 {
         0 => mirrored,
         // Counter-clockwise: what was the right column becomes the top row.
@@ -56,28 +43,14 @@ fn quarter_turn_or_flip(images: Tensor<4>, element: usize) -> Tensor<4> {
 
 fn turn(images: Tensor<4>, radians: f64) -> Tensor<4> {
     let batch = images.dims()[0];
-    let entries: Vec<f64> = rotation_inverse(radians)
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .repeat(batch);
+    let entries: Vec<f64> = rotation_inverse(radians).into_iter().flatten().collect::<Vec<_>>().repeat(batch);
     let device: Device = images.device();
-    let inverse = Tensor::<3>::from_data(
-        TensorData::new(entries, [batch, 2, 2]),
-        (&device, images.dtype()),
-    );
+    let inverse = Tensor::<3>::from_data(TensorData::new(entries, [batch, 2, 2]), (&device, images.dtype()));
     resample(images, inverse)
 }
 
 fn relative(moved: Tensor<2>, reference: Tensor<2>) -> f64 {
-    let norm = |tensor: Tensor<2>| {
-        tensor
-            .into_data()
-            .iter::<f64>()
-            .map(|value| value * value)
-            .sum::<f64>()
-            .sqrt()
-    };
+    let norm = |tensor: Tensor<2>| tensor.into_data().iter::<f64>().map(|value| value * value).sum::<f64>().sqrt();
     norm(moved - reference.clone()) / norm(reference).max(f64::MIN_POSITIVE)
 }
 
@@ -90,9 +63,7 @@ mod tests {
     const SIZE: usize = 7;
 
     fn images() -> Tensor<4> {
-        let pixels: Vec<f32> = (0..3 * SIZE * SIZE)
-            .map(|i| ((i * i * 5 + i) % 31) as f32)
-            .collect();
+        let pixels: Vec<f32> = (0..3 * SIZE * SIZE).map(|i| ((i * i * 5 + i) % 31) as f32).collect();
         Tensor::from_data(TensorData::new(pixels, [3, 1, SIZE, SIZE]), &Device::flex())
     }
 
@@ -103,21 +74,13 @@ mod tests {
     impl Classifier for Sums {
         fn forward(&self, images: Tensor<4>) -> Tensor<2> {
             let pixels = images.flatten::<2>(1, 3);
-            Tensor::cat(
-                vec![pixels.clone().sum_dim(1), pixels.powi_scalar(2).sum_dim(1)],
-                1,
-            )
+            Tensor::cat(vec![pixels.clone().sum_dim(1), pixels.powi_scalar(2).sum_dim(1)], 1)
         }
     }
 
     #[test]
     fn the_eight_elements_are_the_symmetries_of_the_square() {
-        let flat = |element| {
-            quarter_turn_or_flip(images(), element)
-                .into_data()
-                .try_to_vec::<f32>()
-                .unwrap()
-        };
+        let flat = |element| quarter_turn_or_flip(images(), element).into_data().try_to_vec::<f32>().unwrap();
         for a in 0..8 {
             for b in 0..a {
                 assert_ne!(flat(a), flat(b), "{a} and {b}");
@@ -125,10 +88,7 @@ mod tests {
         }
         // A quarter turn is the resampling by 90 degrees, up to the rounding of the sine and cosine.
         let resampled = turn(images(), std::f64::consts::FRAC_PI_2);
-        let difference = relative(
-            quarter_turn_or_flip(images(), 1).flatten::<2>(1, 3),
-            resampled.flatten::<2>(1, 3),
-        );
+        let difference = relative(quarter_turn_or_flip(images(), 1).flatten::<2>(1, 3), resampled.flatten::<2>(1, 3));
         assert!(difference < 1e-5, "{difference}");
     }
 
@@ -144,10 +104,7 @@ mod tests {
     fn the_floor_is_what_resampling_does_to_the_image() {
         let errors = invariance(&Sums {}, &images(), 0.5);
         assert_eq!(errors.exact_untrained, 0.5);
-        assert!(
-            errors.resampling_floor_45 > 0.01 && errors.resampling_floor_45 < 1.0,
-            "{errors:?}"
-        );
+        assert!(errors.resampling_floor_45 > 0.01 && errors.resampling_floor_45 < 1.0, "{errors:?}");
         assert!(errors.rotation_45 > 0.0);
     }
 }

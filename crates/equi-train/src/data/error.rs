@@ -31,9 +31,7 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// The decompressed bytes end before the header says, or go on after it.
-    #[error(
-        "{path} holds {found} bytes after decompression where its header announces {announced}: {RESTORE}"
-    )]
+    #[error("{path} holds {found} bytes after decompression where its header announces {announced}: {RESTORE}")]
     Length {
         /// The file.
         path: PathBuf,
@@ -68,9 +66,7 @@ pub enum DataError {
         expected: Vec<usize>,
     },
     /// The content is not that of this data set.
-    #[error(
-        "{path} has SHA-256 {found} after decompression, and this data set has {expected}: {RESTORE}"
-    )]
+    #[error("{path} has SHA-256 {found} after decompression, and this data set has {expected}: {RESTORE}")]
     Hash {
         /// The file.
         path: PathBuf,
@@ -80,9 +76,7 @@ pub enum DataError {
         expected: String,
     },
     /// Images and labels do not belong together.
-    #[error(
-        "{images} images and {labels} labels: every image needs one label, so one of the two is incomplete"
-    )]
+    #[error("{images} images and {labels} labels: every image needs one label, so one of the two is incomplete")]
     Count {
         /// Images given.
         images: usize,
@@ -90,9 +84,7 @@ pub enum DataError {
         labels: usize,
     },
     /// Pixels that do not fill whole images.
-    #[error(
-        "{pixels} pixels do not fill whole images of {height} x {width}: check the size that is passed with them"
-    )]
+    #[error("{pixels} pixels do not fill whole images of {height} x {width}: check the size that is passed with them")]
     Pixels {
         /// Pixels given.
         pixels: usize,
@@ -102,9 +94,7 @@ pub enum DataError {
         width: usize,
     },
     /// A pixel is NaN or infinite.
-    #[error(
-        "pixel ({row}, {column}) of image {image} is {value}: images must be finite, so repair or drop this one"
-    )]
+    #[error("pixel ({row}, {column}) of image {image} is {value}: images must be finite, so repair or drop this one")]
     NotFinite {
         /// Index of the image.
         image: usize,
@@ -132,5 +122,4 @@ pub enum DataError {
 }
 
 /// The cure for a damaged file.
-const RESTORE: &str =
-    "restore it with `git checkout -- data/mnist`, or copy it again from its source";
+const RESTORE: &str = "restore it with `git checkout -- data/mnist`, or copy it again from its source";

@@ -31,44 +31,22 @@ pub struct Idx {
 pub fn read(path: &Path, rank: usize) -> Result<Idx, DataError> {
     let file = File::open(path).map_err(|source| match source.kind() {
         ErrorKind::NotFound => DataError::Missing { path: path.into() },
-        _ => DataError::Unreadable {
-            path: path.into(),
-            source,
-        },
+        _ => DataError::Unreadable { path: path.into(), source },
     })?;
-    let damaged = |source| DataError::Compression {
-        path: path.into(),
-        source,
-    };
+    let damaged = |source| DataError::Compression { path: path.into(), source };
     let mut stream = GzDecoder::new(file);
 
     let header_length = 4 + 4 * rank;
     let mut bytes = Vec::new();
-    stream
-        .by_ref()
-        .take(header_length as u64)
-        .read_to_end(&mut bytes)
-        .map_err(damaged)?;
-    let word = |at: usize| {
-        bytes
-            .get(at..at + 4)
-            .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
-    };
+    stream.by_ref().take(header_length as u64).read_to_end(&mut bytes).map_err(damaged)?;
+    let word = |at: usize| bytes.get(at..at + 4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
     let expected = 0x0800 | rank as u32;
     let found = word(0).unwrap_or(0);
     if bytes.len() >= 4 && found != expected {
-        return Err(DataError::Magic {
-            path: path.into(),
-            found,
-            expected,
-            rank,
-        });
+        return Err(DataError::Magic { path: path.into(), found, expected, rank });
     }
-    let too_short = |found: usize, announced: u64| DataError::Length {
-        path: path.into(),
-        found: found as u64,
-        announced,
-    };
+    let too_short =
+        |found: usize, announced: u64| DataError::Length { path: path.into(), found: found as u64, announced };
     let sizes: Option<Vec<u32>> = (0..rank).map(|i| word(4 + 4 * i)).collect();
     let sizes = sizes.ok_or_else(|| too_short(bytes.len(), header_length as u64))?;
     let announced = sizes
@@ -78,23 +56,14 @@ pub fn read(path: &Path, rank: usize) -> Result<Idx, DataError> {
         .unwrap_or(u64::MAX);
 
     // One byte more than announced is enough to know that there is too much.
-    let rest = announced
-        .saturating_sub(header_length as u64)
-        .saturating_add(1);
+    let rest = announced.saturating_sub(header_length as u64).saturating_add(1);
     stream.take(rest).read_to_end(&mut bytes).map_err(damaged)?;
     if bytes.len() as u64 != announced {
         return Err(too_short(bytes.len(), announced));
     }
-    let sha256 = Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let entries = bytes.split_off(header_length);
-    Ok(Idx {
-        sizes: sizes.into_iter().map(|size| size as usize).collect(),
-        entries,
-        sha256,
-    })
+    Ok(Idx { sizes: sizes.into_iter().map(|size| size as usize).collect(), entries, sha256 })
 }
 
 #[cfg(test)]
@@ -117,9 +86,7 @@ mod tests {
     }
 
     /// Two images of 2 x 3.
-    const GOOD: [u8; 28] = [
-        0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
-    ];
+    const GOOD: [u8; 28] = [0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
     #[test]
     fn a_good_file_is_read_and_hashed() {
@@ -127,10 +94,7 @@ mod tests {
         assert_eq!(idx.sizes, [2, 2, 3]);
         assert_eq!(idx.entries, (1..=12).collect::<Vec<u8>>());
         // `printf '\0\0\10\3...' | sha256sum` of the 28 bytes above.
-        assert_eq!(
-            idx.sha256,
-            "f7169b91c01c82a1c0c44aee0f6db5b5a609be8d0ba16e2ded674fe748c45dfe"
-        );
+        assert_eq!(idx.sha256, "f7169b91c01c82a1c0c44aee0f6db5b5a609be8d0ba16e2ded674fe748c45dfe");
     }
 
     #[test]
@@ -139,54 +103,30 @@ mod tests {
         let good = compressed(&GOOD);
 
         let cut = fault(&good[..good.len() - 10], 3);
-        assert!(
-            cut.contains("not a whole gzip file") && cut.contains("git checkout"),
-            "{cut}"
-        );
+        assert!(cut.contains("not a whole gzip file") && cut.contains("git checkout"), "{cut}");
         let mut damaged = good.clone();
         let middle = damaged.len() - 6;
         damaged[middle] ^= 0xff;
-        assert!(
-            fault(&damaged, 3).contains("not a whole gzip file"),
-            "a wrong checksum counts"
-        );
-        assert!(
-            fault(&GOOD, 3).contains("not a whole gzip file"),
-            "not compressed at all"
-        );
+        assert!(fault(&damaged, 3).contains("not a whole gzip file"), "a wrong checksum counts");
+        assert!(fault(&GOOD, 3).contains("not a whole gzip file"), "not compressed at all");
         assert!(fault(&[], 3).contains("not a whole gzip file"), "empty");
 
         let labels_expected = fault(&good, 1);
-        assert!(
-            labels_expected.contains("starts with 0x00000803, and 0x00000801"),
-            "{labels_expected}"
-        );
-        assert!(
-            labels_expected.contains("images and labels exchanged?"),
-            "{labels_expected}"
-        );
+        assert!(labels_expected.contains("starts with 0x00000803, and 0x00000801"), "{labels_expected}");
+        assert!(labels_expected.contains("images and labels exchanged?"), "{labels_expected}");
 
         assert!(
             fault(&compressed(&GOOD[..20]), 3)
                 .contains("holds 20 bytes after decompression where its header announces 28")
         );
-        assert!(
-            fault(&compressed(&GOOD[..10]), 3).contains("holds 10 bytes after decompression"),
-            "cut in the header"
-        );
+        assert!(fault(&compressed(&GOOD[..10]), 3).contains("holds 10 bytes after decompression"), "cut in the header");
         assert!(fault(&compressed(&[]), 3).contains("holds 0 bytes after decompression"));
         let mut long = GOOD.to_vec();
         long.extend([0; 9]);
-        assert!(
-            fault(&compressed(&long), 3).contains("announces 28"),
-            "trailing bytes"
-        );
+        assert!(fault(&compressed(&long), 3).contains("announces 28"), "trailing bytes");
         let mut vast = GOOD;
         vast[4..16].fill(0xff);
-        assert!(
-            fault(&compressed(&vast), 3).contains("holds 28 bytes"),
-            "sizes whose product overflows"
-        );
+        assert!(fault(&compressed(&vast), 3).contains("holds 28 bytes"), "sizes whose product overflows");
     }
 
     #[test]
@@ -196,9 +136,6 @@ mod tests {
         assert!(matches!(missing, DataError::Missing { .. }));
         assert!(missing.to_string().contains("--data DIR"), "{missing}");
         // Opening a folder works on Linux and reading it fails; elsewhere opening fails. Both are refused.
-        assert!(!matches!(
-            read(folder.path(), 3),
-            Ok(_) | Err(DataError::Missing { .. })
-        ));
+        assert!(!matches!(read(folder.path(), 3), Ok(_) | Err(DataError::Missing { .. })));
     }
 }

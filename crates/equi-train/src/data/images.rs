@@ -17,41 +17,19 @@ pub struct Images {
 
 impl Images {
     /// Takes pixels `[labels.len(), height, width]`, row-major, with one label an image.
-    pub fn new(
-        pixels: Vec<f32>,
-        labels: Vec<u8>,
-        height: usize,
-        width: usize,
-    ) -> Result<Self, DataError> {
+    pub fn new(pixels: Vec<f32>, labels: Vec<u8>, height: usize, width: usize) -> Result<Self, DataError> {
         let size = height * width;
         if size == 0 || !pixels.len().is_multiple_of(size) {
-            return Err(DataError::Pixels {
-                pixels: pixels.len(),
-                height,
-                width,
-            });
+            return Err(DataError::Pixels { pixels: pixels.len(), height, width });
         }
         if pixels.len() / size != labels.len() {
-            return Err(DataError::Count {
-                images: pixels.len() / size,
-                labels: labels.len(),
-            });
+            return Err(DataError::Count { images: pixels.len() / size, labels: labels.len() });
         }
         if let Some(at) = pixels.iter().position(|value| !value.is_finite()) {
             let (image, pixel) = (at / size, at % size);
-            return Err(DataError::NotFinite {
-                image,
-                row: pixel / width,
-                column: pixel % width,
-                value: pixels[at],
-            });
+            return Err(DataError::NotFinite { image, row: pixel / width, column: pixel % width, value: pixels[at] });
         }
-        Ok(Self {
-            pixels,
-            labels,
-            height,
-            width,
-        })
+        Ok(Self { pixels, labels, height, width })
     }
 
     /// Number of images.
@@ -100,15 +78,8 @@ impl Images {
     ///
     /// When an index is not below [`len`](Self::len).
     pub fn batch(&self, indices: &[usize], device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
-        let pixels: Vec<f32> = indices
-            .iter()
-            .flat_map(|&index| self.image(index))
-            .copied()
-            .collect();
-        let labels: Vec<i32> = indices
-            .iter()
-            .map(|&index| i32::from(self.labels[index]))
-            .collect();
+        let pixels: Vec<f32> = indices.iter().flat_map(|&index| self.image(index)).copied().collect();
+        let labels: Vec<i32> = indices.iter().map(|&index| i32::from(self.labels[index])).collect();
         let shape = [indices.len(), 1, self.height, self.width];
         (
             Tensor::from_data(TensorData::new(pixels, shape), device),
@@ -123,15 +94,9 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_by_name() {
-        let message = |pixels, labels, height, width| {
-            Images::new(pixels, labels, height, width)
-                .unwrap_err()
-                .to_string()
-        };
-        assert!(
-            message(vec![0.0; 7], vec![1], 2, 3)
-                .contains("7 pixels do not fill whole images of 2 x 3")
-        );
+        let message =
+            |pixels, labels, height, width| Images::new(pixels, labels, height, width).unwrap_err().to_string();
+        assert!(message(vec![0.0; 7], vec![1], 2, 3).contains("7 pixels do not fill whole images of 2 x 3"));
         assert!(message(vec![], vec![], 0, 3).contains("0 x 3"));
         assert!(message(vec![0.0; 12], vec![1], 2, 3).contains("2 images and 1 labels"));
         let mut pixels = vec![0.0; 12];

@@ -97,28 +97,16 @@ impl Digits {
 /// Reads the four files in `folder`; every byte is verified by its SHA-256.
 pub fn load(folder: &Path) -> Result<Digits, DataError> {
     let files: Result<Vec<_>, _> = FILES.par_iter().map(|file| file.read(folder)).collect();
-    let mut digits = Digits {
-        pixels: Vec::new(),
-        labels: Vec::new(),
-    };
+    let mut digits = Digits { pixels: Vec::new(), labels: Vec::new() };
     for (file, entries) in FILES.iter().zip(files?) {
-        if file.labels {
-            &mut digits.labels
-        } else {
-            &mut digits.pixels
-        }
-        .extend(entries);
+        if file.labels { &mut digits.labels } else { &mut digits.pixels }.extend(entries);
     }
     Ok(digits)
 }
 
 impl MnistFile {
     fn sizes(&self) -> Vec<usize> {
-        if self.labels {
-            vec![self.count]
-        } else {
-            vec![self.count, SIDE, SIDE]
-        }
+        if self.labels { vec![self.count] } else { vec![self.count, SIDE, SIDE] }
     }
 
     /// Reads and verifies this file. The kind and the sizes come first, for they say more about what happened.
@@ -127,18 +115,10 @@ impl MnistFile {
         let expected = self.sizes();
         let found = idx::read(&path, expected.len())?;
         if found.sizes != expected {
-            return Err(DataError::Dimensions {
-                path,
-                found: found.sizes,
-                expected,
-            });
+            return Err(DataError::Dimensions { path, found: found.sizes, expected });
         }
         if found.sha256 != self.sha256 {
-            return Err(DataError::Hash {
-                path,
-                found: found.sha256,
-                expected: self.sha256.into(),
-            });
+            return Err(DataError::Hash { path, found: found.sha256, expected: self.sha256.into() });
         }
         Ok(found.entries)
     }
@@ -166,10 +146,7 @@ pub fn describe(folder: &Path) -> Description {
         source: "Yann LeCun, Corinna Cortes, Christopher J. C. Burges (1998), from NIST Special Databases 1 and 3",
         licence: "Creative Commons Attribution-ShareAlike 3.0 (CC BY-SA 3.0)",
         folder: folder.into(),
-        files: FILES
-            .par_iter()
-            .map(|file| (*file, file.read(folder).map(drop)))
-            .collect(),
+        files: FILES.par_iter().map(|file| (*file, file.read(folder).map(drop))).collect(),
     }
 }
 
@@ -188,11 +165,7 @@ impl fmt::Display for Description {
         writeln!(f, "  folder   {}", self.folder.display())?;
         writeln!(f, "  files    SHA-256 of the decompressed bytes")?;
         for (file, found) in &self.files {
-            let mark = if found.is_ok() {
-                "verified"
-            } else {
-                "NOT USABLE"
-            };
+            let mark = if found.is_ok() { "verified" } else { "NOT USABLE" };
             writeln!(f, "    {:<26}  {:<22}  {mark}", file.name, file.content)?;
             writeln!(f, "      {}", file.sha256)?;
             if let Err(error) = found {
@@ -214,14 +187,11 @@ pub(super) mod tests {
     };
 
     pub(crate) fn folder() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../..")
-            .join(FOLDER)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(FOLDER)
     }
 
     /// Read once for all tests.
-    pub(crate) static REAL: LazyLock<Digits> =
-        LazyLock::new(|| load(&folder()).expect("the committed files are good"));
+    pub(crate) static REAL: LazyLock<Digits> = LazyLock::new(|| load(&folder()).expect("the committed files are good"));
 
     /// A folder with the real files, in which `name` is replaced by what `change` makes of its decompressed bytes.
     fn damaged(name: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> tempfile::TempDir {
@@ -230,13 +200,8 @@ pub(super) mod tests {
             fs::copy(folder().join(file.name), copy.path().join(file.name)).unwrap();
         }
         let mut bytes = Vec::new();
-        GzDecoder::new(fs::File::open(folder().join(name)).unwrap())
-            .read_to_end(&mut bytes)
-            .unwrap();
-        let mut encoder = GzEncoder::new(
-            fs::File::create(copy.path().join(name)).unwrap(),
-            Compression::fast(),
-        );
+        GzDecoder::new(fs::File::open(folder().join(name)).unwrap()).read_to_end(&mut bytes).unwrap();
+        let mut encoder = GzEncoder::new(fs::File::create(copy.path().join(name)).unwrap(), Compression::fast());
         encoder.write_all(&change(bytes)).unwrap();
         encoder.finish().unwrap();
         copy
@@ -248,19 +213,11 @@ pub(super) mod tests {
         // The class counts of the two parts, as published with the data set.
         let count = |labels: &[u8]| {
             let mut counts = [0; 10];
-            labels
-                .iter()
-                .for_each(|&label| counts[usize::from(label)] += 1);
+            labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
             counts
         };
-        assert_eq!(
-            count(&REAL.labels[..60_000]),
-            [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-        );
-        assert_eq!(
-            count(&REAL.labels[60_000..]),
-            [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-        );
+        assert_eq!(count(&REAL.labels[..60_000]), [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]);
+        assert_eq!(count(&REAL.labels[60_000..]), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
     }
 
     /// The fact on which the padding to 29 x 29 in `rotated` rests.
@@ -275,17 +232,11 @@ pub(super) mod tests {
                 right += f64::from(ink) * (pixel % SIDE) as f64;
             }
             // Whole-pixel shifts put every centre of mass within half a pixel; one digit of 70,000 is 0.520 off.
-            assert!(
-                (down / mass - 14.0).abs() < 0.521 && (right / mass - 14.0).abs() < 0.521,
-                "digit {index}"
-            );
+            assert!((down / mass - 14.0).abs() < 0.521 && (right / mass - 14.0).abs() < 0.521, "digit {index}");
             row += down / mass / DIGITS as f64;
             column += right / mass / DIGITS as f64;
         }
-        assert!(
-            (row - 14.0).abs() < 0.02 && (column - 14.0).abs() < 0.02,
-            "mean centre ({row}, {column})"
-        );
+        assert!((row - 14.0).abs() < 0.02 && (column - 14.0).abs() < 0.02, "mean centre ({row}, {column})");
     }
 
     #[test]
@@ -296,32 +247,17 @@ pub(super) mod tests {
             bytes
         });
         let error = load(copy.path()).unwrap_err().to_string();
-        assert!(
-            error.contains(name)
-                && error.contains("has SHA-256")
-                && error.contains(FILES[2].sha256),
-            "{error}"
-        );
+        assert!(error.contains(name) && error.contains("has SHA-256") && error.contains(FILES[2].sha256), "{error}");
         let description = describe(copy.path());
         assert!(!description.verified());
-        assert_eq!(
-            description
-                .files
-                .iter()
-                .filter(|(_, found)| found.is_ok())
-                .count(),
-            3
-        );
+        assert_eq!(description.files.iter().filter(|(_, found)| found.is_ok()).count(), 3);
         assert!(description.to_string().contains("NOT USABLE"));
     }
 
     #[test]
     fn recompressed_files_are_as_good_as_the_originals() {
         let copy = damaged(FILES[1].name, |bytes| bytes);
-        assert_ne!(
-            fs::read(copy.path().join(FILES[1].name)).unwrap(),
-            fs::read(folder().join(FILES[1].name)).unwrap()
-        );
+        assert_ne!(fs::read(copy.path().join(FILES[1].name)).unwrap(), fs::read(folder().join(FILES[1].name)).unwrap());
         assert!(describe(copy.path()).verified());
     }
 
@@ -333,10 +269,7 @@ pub(super) mod tests {
             bytes
         });
         let error = load(copy.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("holds [9999] entries, and this data set has [10000]"),
-            "{error}"
-        );
+        assert!(error.contains("holds [9999] entries, and this data set has [10000]"), "{error}");
     }
 
     #[test]
@@ -345,26 +278,12 @@ pub(super) mod tests {
         let path = copy.path().join(FILES[1].name);
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-        assert!(matches!(
-            load(copy.path()),
-            Err(DataError::Compression { .. })
-        ));
+        assert!(matches!(load(copy.path()), Err(DataError::Compression { .. })));
         fs::copy(folder().join(FILES[0].name), &path).unwrap();
-        assert!(matches!(
-            load(copy.path()),
-            Err(DataError::Magic { found: 0x803, .. })
-        ));
+        assert!(matches!(load(copy.path()), Err(DataError::Magic { found: 0x803, .. })));
         fs::remove_file(&path).unwrap();
         let error = load(copy.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("--data DIR") && error.contains("equi data mnist"),
-            "{error}"
-        );
-        assert!(
-            describe(Path::new("no such folder"))
-                .files
-                .iter()
-                .all(|(_, found)| found.is_err())
-        );
+        assert!(error.contains("--data DIR") && error.contains("equi data mnist"), "{error}");
+        assert!(describe(Path::new("no such folder")).files.iter().all(|(_, found)| found.is_err()));
     }
 }

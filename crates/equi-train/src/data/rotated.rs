@@ -81,16 +81,9 @@ pub struct RotatedMnist {
 impl RotatedMnist {
     /// Splits the digits; images are made when they are asked for.
     pub fn new(digits: Digits, seed: u64, side: Side) -> Self {
-        let mut split = ordered((0..DIGITS as u32).collect(), |digit| {
-            draw(seed, 0, Purpose::Split, digit)
-        });
+        let mut split = ordered((0..DIGITS as u32).collect(), |digit| draw(seed, 0, Purpose::Split, digit));
         split.truncate(TRAINING + TEST);
-        Self {
-            digits,
-            split,
-            seed,
-            side,
-        }
+        Self { digits, split, seed, side }
     }
 
     /// The size of the images.
@@ -99,16 +92,9 @@ impl RotatedMnist {
     }
 
     /// The images at `places` in the order in which training run `run` takes the training part.
-    pub fn training(
-        &self,
-        run: u64,
-        places: Range<usize>,
-        pose: Pose,
-    ) -> Result<Images, DataError> {
+    pub fn training(&self, run: u64, places: Range<usize>, pose: Pose) -> Result<Images, DataError> {
         within(&places, "training", TRAINING)?;
-        let order = ordered(self.split[..TRAINING].to_vec(), |digit| {
-            draw(self.seed, run, Purpose::Order, digit)
-        });
+        let order = ordered(self.split[..TRAINING].to_vec(), |digit| draw(self.seed, run, Purpose::Order, digit));
         self.make(&order[places], pose)
     }
 
@@ -120,14 +106,8 @@ impl RotatedMnist {
 
     fn make(&self, digits: &[u32], pose: Pose) -> Result<Images, DataError> {
         let side = self.side.pixels();
-        let pixels: Vec<Vec<f32>> = digits
-            .par_iter()
-            .map(|&digit| self.image(digit, pose))
-            .collect();
-        let labels = digits
-            .iter()
-            .map(|&digit| self.digits.label(digit as usize))
-            .collect();
+        let pixels: Vec<Vec<f32>> = digits.par_iter().map(|&digit| self.image(digit, pose)).collect();
+        let labels = digits.iter().map(|&digit| self.digits.label(digit as usize)).collect();
         Images::new(pixels.concat(), labels, side, side)
     }
 
@@ -151,12 +131,7 @@ fn within(places: &Range<usize>, part: &'static str, available: usize) -> Result
     if places.start <= places.end && places.end <= available {
         Ok(())
     } else {
-        Err(DataError::TooMany {
-            start: places.start,
-            end: places.end,
-            part,
-            available,
-        })
+        Err(DataError::TooMany { start: places.start, end: places.end, part, available })
     }
 }
 
@@ -202,19 +177,10 @@ mod tests {
     fn training_and_test_digits_are_disjoint_and_all_different() {
         let task = task(0, Side::Odd);
         assert_eq!(task.split.len(), TRAINING + TEST);
-        assert_eq!(
-            task.split.iter().collect::<HashSet<_>>().len(),
-            TRAINING + TEST
-        );
+        assert_eq!(task.split.iter().collect::<HashSet<_>>().len(), TRAINING + TEST);
         // A fair draw takes 60 of 70 from the training files: 10286 +- 39 of 12,000; six standard deviations.
-        let from_training_files = task.split[..TRAINING]
-            .iter()
-            .filter(|&&digit| digit < 60_000)
-            .count();
-        assert!(
-            (10_050..10_520).contains(&from_training_files),
-            "{from_training_files}"
-        );
+        let from_training_files = task.split[..TRAINING].iter().filter(|&&digit| digit < 60_000).count();
+        assert!((10_050..10_520).contains(&from_training_files), "{from_training_files}");
     }
 
     #[test]
@@ -226,29 +192,15 @@ mod tests {
         for place in 0..20 {
             assert_eq!(all.image(place), few.image(place));
         }
-        assert_eq!(
-            (all.image(150), all.labels()[150]),
-            (later.image(0), later.labels()[0])
-        );
-        let alone = rayon::ThreadPoolBuilder::new()
-            .num_threads(1)
-            .build()
-            .unwrap();
-        assert_eq!(
-            alone.install(|| task.training(1, 0..200, Pose::Random).unwrap()),
-            all
-        );
+        assert_eq!((all.image(150), all.labels()[150]), (later.image(0), later.labels()[0]));
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        assert_eq!(alone.install(|| task.training(1, 0..200, Pose::Random).unwrap()), all);
     }
 
     #[test]
     fn runs_differ_in_order_and_share_the_part() {
         let task = task(0, Side::Even);
-        let labels = |run| {
-            task.training(run, 0..TRAINING, Pose::Turned(0.0))
-                .unwrap()
-                .labels()
-                .to_vec()
-        };
+        let labels = |run| task.training(run, 0..TRAINING, Pose::Turned(0.0)).unwrap().labels().to_vec();
         let (mut first, mut second) = (labels(0), labels(1));
         assert_ne!(first, second);
         first.sort_unstable();
@@ -261,10 +213,7 @@ mod tests {
         let (one, two) = (task(0, Side::Odd), task(1, Side::Odd));
         assert_ne!(one.split, two.split);
         let digit = one.split[0];
-        assert_ne!(
-            one.image(digit, Pose::Random),
-            two.image(digit, Pose::Random)
-        );
+        assert_ne!(one.image(digit, Pose::Random), two.image(digit, Pose::Random));
     }
 
     #[test]
@@ -310,10 +259,7 @@ mod tests {
             twelfths[(12.0 * fraction(draw(7, 0, Purpose::Angle, digit))) as usize] += 1;
         }
         // 1000 +- 30 each; five standard deviations.
-        assert!(
-            twelfths.iter().all(|count| (850..1150).contains(count)),
-            "{twelfths:?}"
-        );
+        assert!(twelfths.iter().all(|count| (850..1150).contains(count)), "{twelfths:?}");
     }
 
     /// The task of seed 0 is fixed for good: published numbers refer to it. The values come from a separate
@@ -322,9 +268,7 @@ mod tests {
     fn the_task_of_seed_0_does_not_change() {
         let task = task(0, Side::Odd);
         assert_eq!(task.split[..4], [10230, 27507, 22227, 3387]);
-        let run = ordered(task.split[..TRAINING].to_vec(), |digit| {
-            draw(0, 1, Purpose::Order, digit)
-        });
+        let run = ordered(task.split[..TRAINING].to_vec(), |digit| draw(0, 1, Purpose::Order, digit));
         assert_eq!(run[..4], [5032, 30993, 61944, 42061]);
 
         assert_eq!(task.split[TRAINING], 13620);
@@ -332,10 +276,7 @@ mod tests {
         let ink: f32 = first.image(0).iter().sum();
         assert!((ink - 56.745_445).abs() < 1e-4, "{ink}");
         let middle = &first.image(0)[14 * 29 + 11..14 * 29 + 16];
-        for (got, want) in middle
-            .iter()
-            .zip([0.083_758, 0.145_736, 0.365_718, 0.835_294, 0.948_083])
-        {
+        for (got, want) in middle.iter().zip([0.083_758, 0.145_736, 0.365_718, 0.835_294, 0.948_083]) {
             assert!((got - want).abs() < 1e-6, "{got} against {want}");
         }
     }
@@ -343,14 +284,8 @@ mod tests {
     #[test]
     fn asking_for_too_many_says_how_many_there_are() {
         let task = task(0, Side::Odd);
-        let error = task
-            .training(0, 0..12_001, Pose::Random)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("0..12001 of the training part") && error.contains("has 12000"),
-            "{error}"
-        );
+        let error = task.training(0, 0..12_001, Pose::Random).unwrap_err().to_string();
+        assert!(error.contains("0..12001 of the training part") && error.contains("has 12000"), "{error}");
         assert!(task.test(49_999..50_001, Pose::Random).is_err());
         assert!(task.test(0..0, Pose::Random).unwrap().is_empty());
     }

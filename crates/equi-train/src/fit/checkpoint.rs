@@ -42,13 +42,7 @@ pub(super) struct State {
 
 impl State {
     pub fn new(config: &FitConfig) -> Self {
-        Self {
-            format: FORMAT,
-            config: config.clone(),
-            history: Vec::new(),
-            best: 0,
-            seconds: 0.0,
-        }
+        Self { format: FORMAT, config: config.clone(), history: Vec::new(), best: 0, seconds: 0.0 }
     }
 }
 
@@ -63,9 +57,7 @@ pub(super) struct Restored<M> {
 impl Checkpoints {
     /// Checkpoints in `folder`, which is made when the first one is written.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-        }
+        Self { folder: folder.into() }
     }
 
     /// Where they are.
@@ -115,51 +107,32 @@ impl Checkpoints {
             }
             Ok(())
         };
-        write().map_err(|error| FitError::Checkpoint {
-            path,
-            message: error.to_string(),
-        })
+        write().map_err(|error| FitError::Checkpoint { path, message: error.to_string() })
     }
 
     /// The newest checkpoint, put into clones of `model`; none when there is none.
-    pub(super) fn load<M: Module>(
-        &self,
-        config: &FitConfig,
-        model: &M,
-    ) -> Result<Option<Restored<M>>, FitError> {
-        let failed = |path: &Path, message: String| FitError::Checkpoint {
-            path: path.to_path_buf(),
-            message,
-        };
-        let epochs = self
-            .epochs()
-            .map_err(|error| failed(&self.folder, error.to_string()))?;
+    pub(super) fn load<M: Module>(&self, config: &FitConfig, model: &M) -> Result<Option<Restored<M>>, FitError> {
+        let failed = |path: &Path, message: String| FitError::Checkpoint { path: path.to_path_buf(), message };
+        let epochs = self.epochs().map_err(|error| failed(&self.folder, error.to_string()))?;
         let Some(epoch) = epochs.into_iter().max() else {
             return Ok(None);
         };
         let path = self.folder.join(format!("{epoch:05}"));
 
-        let bytes =
-            fs::read(path.join("state.json")).map_err(|error| failed(&path, error.to_string()))?;
-        let state: State =
-            serde_json::from_slice(&bytes).map_err(|error| failed(&path, error.to_string()))?;
+        let bytes = fs::read(path.join("state.json")).map_err(|error| failed(&path, error.to_string()))?;
+        let state: State = serde_json::from_slice(&bytes).map_err(|error| failed(&path, error.to_string()))?;
         if state.format != FORMAT || state.config != *config {
             return Err(FitError::OtherRun { path });
         }
         let record = |name: &str| -> Result<M, RecordError> {
             // `valid` gives running statistics of its own: loading into a clone would overwrite the original's.
-            model
-                .valid()
-                .try_load_record(ModuleRecord::load(path.join(name))?)
+            model.valid().try_load_record(ModuleRecord::load(path.join(name))?)
         };
         let unreadable = |error: RecordError| failed(&path, error.to_string());
         Ok(Some(Restored {
             model: record("model.bpk").map_err(unreadable)?,
             best: record("best.bpk").map_err(unreadable)?,
-            optimizer: config
-                .optimizer()
-                .load(path.join("optimizer.bpk"))
-                .map_err(unreadable)?,
+            optimizer: config.optimizer().load(path.join("optimizer.bpk")).map_err(unreadable)?,
             state,
         }))
     }
@@ -169,12 +142,7 @@ impl Checkpoints {
             Ok(entries) => {
                 let mut epochs = Vec::new();
                 for entry in entries {
-                    epochs.extend(
-                        entry?
-                            .file_name()
-                            .to_str()
-                            .and_then(|name| name.parse::<usize>().ok()),
-                    );
+                    epochs.extend(entry?.file_name().to_str().and_then(|name| name.parse::<usize>().ok()));
                 }
                 Ok(epochs)
             }

@@ -80,11 +80,7 @@ impl<M: Classifier> Problem for Classification<'_, M> {
         let positions: Vec<usize> = samples.iter().map(|&sample| self.train[sample]).collect();
         let (images, labels) = self.images.batch(&positions, &inference);
         let images = self.augmentation.apply(images, self.seed, step);
-        cross_entropy(
-            model.forward(images.autodiff()),
-            labels.autodiff(),
-            self.label_smoothing,
-        )
+        cross_entropy(model.forward(images.autodiff()), labels.autodiff(), self.label_smoothing)
     }
 
     fn validate(&self, model: &M, device: &Device) -> Score {
@@ -94,25 +90,17 @@ impl<M: Classifier> Problem for Classification<'_, M> {
             let (images, labels) = self.images.batch(positions, device);
             let logits = model.forward(images);
             wrong += mistakes(logits.clone(), labels.clone());
-            loss +=
-                cross_entropy(logits, labels, 0.0).into_scalar::<f64>() * positions.len() as f64;
+            loss += cross_entropy(logits, labels, 0.0).into_scalar::<f64>() * positions.len() as f64;
         }
         let count = self.validation.len().max(1) as f64;
-        Score {
-            metric: 100.0 * wrong as f64 / count,
-            loss: loss / count,
-        }
+        Score { metric: 100.0 * wrong as f64 / count, loss: loss / count }
     }
 }
 
 /// Mean cross-entropy between `logits` and `labels`, with `smoothing` of the probability mass spread over all classes.
 fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
     let log_probabilities = log_softmax(logits, 1);
-    let picked = log_probabilities
-        .clone()
-        .gather(1, labels.unsqueeze_dim::<2>(1))
-        .mean()
-        .neg();
+    let picked = log_probabilities.clone().gather(1, labels.unsqueeze_dim::<2>(1)).mean().neg();
     if smoothing == 0.0 {
         return picked;
     }
@@ -136,10 +124,7 @@ pub fn class_logits<M: Classifier>(
     batch: usize,
     device: &Device,
 ) -> Tensor<2> {
-    let logits = positions
-        .chunks(batch)
-        .map(|chunk| model.forward(images.batch(chunk, device).0))
-        .collect();
+    let logits = positions.chunks(batch).map(|chunk| model.forward(images.batch(chunk, device).0)).collect();
     Tensor::cat(logits, 0)
 }
 

@@ -80,17 +80,12 @@ impl FitConfig {
             }
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return invalid(format!(
-                "learning_rate is {} and must be finite and positive",
-                self.learning_rate
-            ));
+            return invalid(format!("learning_rate is {} and must be finite and positive", self.learning_rate));
         }
         if let Some(norm) = self.clip_norm
             && !(norm.is_finite() && norm > 0.0)
         {
-            return invalid(format!(
-                "clip_norm is {norm} and must be finite and positive; leave it out not to clip"
-            ));
+            return invalid(format!("clip_norm is {norm} and must be finite and positive; leave it out not to clip"));
         }
         Ok(())
     }
@@ -98,10 +93,7 @@ impl FitConfig {
     pub(super) fn optimizer(&self) -> ModuleOptimizer {
         let clipping = self.clip_norm.map(GradientClippingConfig::Norm);
         match self.optimizer {
-            Optimizer::Adam => AdamConfig::new()
-                .with_epsilon(1e-8)
-                .with_grad_clipping(clipping)
-                .init(),
+            Optimizer::Adam => AdamConfig::new().with_epsilon(1e-8).with_grad_clipping(clipping).init(),
             Optimizer::AdamW { weight_decay } => AdamWConfig::new()
                 .with_epsilon(1e-8)
                 .with_weight_decay(weight_decay)

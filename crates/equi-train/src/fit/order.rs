@@ -29,9 +29,7 @@ mod tests {
     #[test]
     fn every_pass_visits_every_sample_once_in_its_own_order() {
         // 6 steps of 5 samples are 3 passes over 10, and a batch crosses no boundary twice.
-        let visited: Vec<usize> = (0..6)
-            .flat_map(|step| batch_indices(1, step, 5, 10))
-            .collect();
+        let visited: Vec<usize> = (0..6).flat_map(|step| batch_indices(1, step, 5, 10)).collect();
         for pass in visited.chunks(10) {
             let mut sorted = pass.to_vec();
             sorted.sort_unstable();

@@ -21,13 +21,7 @@ pub trait Problem {
     /// # Shapes
     ///
     /// - output: `[1]`
-    fn loss(
-        &self,
-        model: &Self::Model,
-        samples: &[usize],
-        step: usize,
-        device: &Device,
-    ) -> Tensor<1>;
+    fn loss(&self, model: &Self::Model, samples: &[usize], step: usize, device: &Device) -> Tensor<1>;
 
     /// Score on the validation samples. `device` has no autodiff, and `model` is in validation mode.
     fn validate(&self, model: &Self::Model, device: &Device) -> Score;

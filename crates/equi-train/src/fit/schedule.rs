@@ -52,14 +52,8 @@ mod tests {
 
     #[test]
     fn warm_up_rises_linearly_to_the_peak() {
-        for schedule in [
-            Schedule::Constant,
-            Schedule::Cosine { floor: 0.0 },
-            Schedule::Step {
-                every: 3,
-                factor: 0.1,
-            },
-        ] {
+        for schedule in [Schedule::Constant, Schedule::Cosine { floor: 0.0 }, Schedule::Step { every: 3, factor: 0.1 }]
+        {
             close(schedule.factor(0, 4, 100), 0.25);
             close(schedule.factor(2, 4, 100), 0.75);
             close(schedule.factor(3, 4, 100), 1.0);
@@ -75,18 +69,12 @@ mod tests {
         close(schedule.factor(100, 0, 101), 0.1);
         close(schedule.factor(500, 0, 101), 0.1);
         // cos(pi / 4) at a quarter of the way.
-        close(
-            Schedule::Cosine { floor: 0.0 }.factor(25, 0, 101),
-            0.5 + 0.5 * std::f64::consts::FRAC_1_SQRT_2,
-        );
+        close(Schedule::Cosine { floor: 0.0 }.factor(25, 0, 101), 0.5 + 0.5 * std::f64::consts::FRAC_1_SQRT_2);
     }
 
     #[test]
     fn steps_fall_after_every_interval() {
-        let schedule = Schedule::Step {
-            every: 10,
-            factor: 0.5,
-        };
+        let schedule = Schedule::Step { every: 10, factor: 0.5 };
         close(schedule.factor(11, 2, 100), 1.0);
         close(schedule.factor(12, 2, 100), 0.5);
         close(schedule.factor(22, 2, 100), 0.25);

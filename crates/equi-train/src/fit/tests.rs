@@ -36,20 +36,12 @@ fn stripes(count: usize) -> Images {
 
 fn problem(images: &Images) -> Classification<'_, PlainCnn> {
     Classification::new(images, (0..48).collect(), (48..80).collect(), 3)
-        .with_augmentation(Augmentation {
-            max_degrees: 15.0,
-            ..Augmentation::default()
-        })
+        .with_augmentation(Augmentation { max_degrees: 15.0, ..Augmentation::default() })
         .with_label_smoothing(0.05)
 }
 
 fn config() -> FitConfig {
-    FitConfig {
-        batch_size: 10,
-        steps_per_epoch: 6,
-        clip_norm: Some(1.0),
-        ..FitConfig::new(3, 30)
-    }
+    FitConfig { batch_size: 10, steps_per_epoch: 6, clip_norm: Some(1.0), ..FitConfig::new(3, 30) }
 }
 
 fn model() -> PlainCnn {
@@ -58,14 +50,7 @@ fn model() -> PlainCnn {
 
 fn train(config: &FitConfig, session: &Session) -> Result<Outcome<PlainCnn>, FitError> {
     let images = stripes(80);
-    fit(
-        &problem(&images),
-        model(),
-        config,
-        &Device::flex(),
-        session,
-        |_| {},
-    )
+    fit(&problem(&images), model(), config, &Device::flex(), session, |_| {})
 }
 
 fn trained(outcome: Outcome<PlainCnn>) -> Fitted<PlainCnn> {
@@ -80,8 +65,7 @@ fn bits<M: Module>(model: &M) -> Vec<u32> {
     struct Bits(Vec<u32>);
     impl ModuleVisitor for Bits {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0
-                .extend(param.val().into_data().iter::<f32>().map(f32::to_bits));
+            self.0.extend(param.val().into_data().iter::<f32>().map(f32::to_bits));
         }
     }
     let mut bits = Bits(Vec::new());
@@ -91,21 +75,14 @@ fn bits<M: Module>(model: &M) -> Vec<u32> {
 
 #[test]
 fn learns_to_tell_stripes_apart() {
-    let config = FitConfig {
-        steps: 120,
-        steps_per_epoch: 24,
-        ..config()
-    };
+    let config = FitConfig { steps: 120, steps_per_epoch: 24, ..config() };
     let fitted = trained(train(&config, &Session::default()).unwrap());
     let images = stripes(280);
     let unseen: Vec<usize> = (80..280).collect();
     let device = Device::flex();
     let untrained = error_percent(&model().valid(), &images, &unseen, 64, &device);
     let error = error_percent(&fitted.model, &images, &unseen, 64, &device);
-    assert!(
-        untrained > 25.0,
-        "the task is no task: {untrained} % before training"
-    );
+    assert!(untrained > 25.0, "the task is no task: {untrained} % before training");
     assert!(error < 5.0, "{error} % of unseen stripes wrong");
     assert_eq!(fitted.history.len(), 5);
     assert!(fitted.history[4].train_loss < fitted.history[0].train_loss);
@@ -117,16 +94,7 @@ fn two_runs_are_equal_bit_for_bit() {
     let second = trained(train(&config(), &Session::default()).unwrap());
     assert_eq!(bits(&first.model), bits(&second.model));
     assert_eq!(first.history, second.history);
-    let other = trained(
-        train(
-            &FitConfig {
-                seed: 4,
-                ..config()
-            },
-            &Session::default(),
-        )
-        .unwrap(),
-    );
+    let other = trained(train(&FitConfig { seed: 4, ..config() }, &Session::default()).unwrap());
     assert_ne!(bits(&first.model), bits(&other.model));
 }
 
@@ -138,23 +106,13 @@ fn interrupted_after_every_epoch_and_resumed_equals_uninterrupted() {
     let images = stripes(80);
     let mut interruptions = 0;
     let resumed = loop {
-        let session = Session {
-            stop: Stop::new(),
-            checkpoints: Some(checkpoints.clone()),
-        };
+        let session = Session { stop: Stop::new(), checkpoints: Some(checkpoints.clone()) };
         let stop = session.stop.clone();
-        let outcome = fit(
-            &problem(&images),
-            model(),
-            &config(),
-            &Device::flex(),
-            &session,
-            |event| {
-                if matches!(event, Event::Epoch(_)) {
-                    stop.raise();
-                }
-            },
-        );
+        let outcome = fit(&problem(&images), model(), &config(), &Device::flex(), &session, |event| {
+            if matches!(event, Event::Epoch(_)) {
+                stop.raise();
+            }
+        });
         match outcome {
             Ok(outcome) => break trained(outcome),
             Err(FitError::Interrupted { epoch, folder }) => {
@@ -180,32 +138,16 @@ fn interrupted_after_every_epoch_and_resumed_equals_uninterrupted() {
 fn a_stop_within_an_epoch_costs_that_epoch_only() {
     let whole = trained(train(&config(), &Session::default()).unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let session = Session {
-        stop: Stop::new(),
-        checkpoints: Some(Checkpoints::new(folder.path())),
-    };
+    let session = Session { stop: Stop::new(), checkpoints: Some(Checkpoints::new(folder.path())) };
     let stop = session.stop.clone();
     let images = stripes(80);
-    let stopped = fit(
-        &problem(&images),
-        model(),
-        &config(),
-        &Device::flex(),
-        &session,
-        |event| {
-            if matches!(event, Event::Step { step: 14, .. }) {
-                stop.raise();
-            }
-        },
-    );
-    assert!(matches!(
-        stopped,
-        Err(FitError::Interrupted { epoch: 2, .. })
-    ));
-    let session = Session {
-        stop: Stop::new(),
-        ..session
-    };
+    let stopped = fit(&problem(&images), model(), &config(), &Device::flex(), &session, |event| {
+        if matches!(event, Event::Step { step: 14, .. }) {
+            stop.raise();
+        }
+    });
+    assert!(matches!(stopped, Err(FitError::Interrupted { epoch: 2, .. })));
+    let session = Session { stop: Stop::new(), ..session };
     let resumed = trained(train(&config(), &session).unwrap());
     assert_eq!(bits(&whole.model), bits(&resumed.model));
     assert_eq!(whole.history, resumed.history);
@@ -214,51 +156,27 @@ fn a_stop_within_an_epoch_costs_that_epoch_only() {
 #[test]
 fn a_checkpoint_of_other_settings_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let session = Session {
-        checkpoints: Some(Checkpoints::new(folder.path())),
-        ..Session::default()
-    };
+    let session = Session { checkpoints: Some(Checkpoints::new(folder.path())), ..Session::default() };
     train(&config(), &session).unwrap();
-    let error = train(
-        &FitConfig {
-            learning_rate: 1e-4,
-            ..config()
-        },
-        &session,
-    )
-    .unwrap_err();
+    let error = train(&FitConfig { learning_rate: 1e-4, ..config() }, &session).unwrap_err();
     assert!(matches!(error, FitError::OtherRun { .. }), "{error}");
 }
 
 #[test]
 fn a_damaged_checkpoint_is_an_error_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
-    let session = Session {
-        checkpoints: Some(Checkpoints::new(folder.path())),
-        ..Session::default()
-    };
+    let session = Session { checkpoints: Some(Checkpoints::new(folder.path())), ..Session::default() };
     train(&config(), &session).unwrap();
     let model = folder.path().join("00005/model.bpk");
     let bytes = std::fs::read(&model).unwrap();
     std::fs::write(&model, &bytes[..bytes.len() / 2]).unwrap();
     let error = train(&config(), &session).unwrap_err().to_string();
-    assert!(
-        error.contains("00005") && error.contains("remove the folder"),
-        "{error}"
-    );
+    assert!(error.contains("00005") && error.contains("remove the folder"), "{error}");
 }
 
 #[test]
 fn a_diverging_learning_rate_is_an_outcome() {
-    let outcome = train(
-        &FitConfig {
-            learning_rate: 1e30,
-            warmup_steps: 0,
-            ..config()
-        },
-        &Session::default(),
-    )
-    .unwrap();
+    let outcome = train(&FitConfig { learning_rate: 1e30, warmup_steps: 0, ..config() }, &Session::default()).unwrap();
     match outcome {
         Outcome::Diverged { step, message, .. } => {
             assert_eq!(step, 6);
@@ -280,45 +198,17 @@ fn patience_ends_the_run_and_the_best_epoch_is_kept() {
         ..config()
     };
     let fitted = trained(train(&config, &Session::default()).unwrap());
-    assert!(
-        fitted.history.len() < 100,
-        "{} epochs",
-        fitted.history.len()
-    );
+    assert!(fitted.history.len() < 100, "{} epochs", fitted.history.len());
     assert_eq!(fitted.history.len(), fitted.best_epoch + 2);
 }
 
 #[test]
 fn impossible_settings_are_named() {
     for (config, word) in [
-        (
-            FitConfig {
-                batch_size: 0,
-                ..config()
-            },
-            "batch_size",
-        ),
-        (
-            FitConfig {
-                steps: 0,
-                ..config()
-            },
-            "steps",
-        ),
-        (
-            FitConfig {
-                learning_rate: f64::NAN,
-                ..config()
-            },
-            "learning_rate",
-        ),
-        (
-            FitConfig {
-                clip_norm: Some(-1.0),
-                ..config()
-            },
-            "clip_norm",
-        ),
+        (FitConfig { batch_size: 0, ..config() }, "batch_size"),
+        (FitConfig { steps: 0, ..config() }, "steps"),
+        (FitConfig { learning_rate: f64::NAN, ..config() }, "learning_rate"),
+        (FitConfig { clip_norm: Some(-1.0), ..config() }, "clip_norm"),
     ] {
         let error = train(&config, &Session::default()).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");

@@ -141,29 +141,15 @@ pub fn fit<P: Problem>(
         None => None,
     };
     let (mut state, mut model, mut best, mut optimizer) = match restored {
-        Some(restored) => (
-            restored.state,
-            restored.model.train(),
-            Some(restored.best),
-            restored.optimizer,
-        ),
-        None => (
-            State::new(config),
-            model.valid().train(),
-            None,
-            config.optimizer(),
-        ),
+        Some(restored) => (restored.state, restored.model.train(), Some(restored.best), restored.optimizer),
+        None => (State::new(config), model.valid().train(), None, config.optimizer()),
     };
 
     loop {
         let begin = state.history.last().map_or(0, |epoch| epoch.step);
-        let patience_spent = config
-            .patience
-            .is_some_and(|patience| state.history.len() - state.best >= patience.max(1));
-        if let Some(best) = best
-            .as_ref()
-            .filter(|_| begin >= config.steps || patience_spent)
-        {
+        let patience_spent =
+            config.patience.is_some_and(|patience| state.history.len() - state.best >= patience.max(1));
+        if let Some(best) = best.as_ref().filter(|_| begin >= config.steps || patience_spent) {
             return Ok(Outcome::Trained(Fitted {
                 model: best.clone(),
                 best_epoch: state.best,
@@ -179,10 +165,7 @@ pub fn fit<P: Problem>(
             if session.stop.is_raised() {
                 return Err(FitError::Interrupted {
                     epoch: state.history.len(),
-                    folder: session
-                        .checkpoints
-                        .as_ref()
-                        .map(|checkpoints| checkpoints.folder().to_path_buf()),
+                    folder: session.checkpoints.as_ref().map(|checkpoints| checkpoints.folder().to_path_buf()),
                 });
             }
             training.seed(stream(config.seed, Purpose::Layers, step as u64).next_u64());
@@ -196,10 +179,7 @@ pub fn fit<P: Problem>(
             });
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
             model = optimizer.step(config.rate(step), model, gradients);
-            watch(Event::Step {
-                step: step + 1,
-                total: config.steps,
-            });
+            watch(Event::Step { step: step + 1, total: config.steps });
         }
 
         let train_loss = losses.map_or(0.0, |sum| sum.into_scalar::<f64>()) / (end - begin) as f64;
@@ -207,11 +187,7 @@ pub fn fit<P: Problem>(
         let snapshot = model.valid();
         let validation = problem.validate(&snapshot, &inference);
         if !train_loss.is_finite() || !validation.is_finite() {
-            let quantity = if train_loss.is_finite() {
-                "validation"
-            } else {
-                "training"
-            };
+            let quantity = if train_loss.is_finite() { "validation" } else { "training" };
             return Ok(Outcome::Diverged {
                 step: end,
                 message: format!(
@@ -226,11 +202,7 @@ pub fn fit<P: Problem>(
             Some(best) => validation.beats(&state.history[best].validation),
             None => true,
         };
-        state.history.push(Epoch {
-            step: end,
-            train_loss,
-            validation,
-        });
+        state.history.push(Epoch { step: end, train_loss, validation });
         if improved {
             state.best = state.history.len();
         }

@@ -73,35 +73,17 @@ impl PlainCnnConfig {
             .zip(KERNELS)
             .map(|(channels, kernel)| {
                 let mut conv = Conv2dConfig::new(channels, [kernel, kernel])
-                    .with_padding(PaddingConfig2d::Explicit(
-                        kernel / 2,
-                        kernel / 2,
-                        kernel / 2,
-                        kernel / 2,
-                    ))
+                    .with_padding(PaddingConfig2d::Explicit(kernel / 2, kernel / 2, kernel / 2, kernel / 2))
                     .with_bias(false)
                     .init(device);
                 let fan_in = channels[0] * kernel * kernel;
-                conv.weight = normal(
-                    [channels[1], channels[0], kernel, kernel],
-                    2.0 / fan_in as f64,
-                    &mut rng,
-                    device,
-                );
-                Block {
-                    conv,
-                    norm: BatchNormConfig::new(channels[1]).init(device),
-                }
+                conv.weight = normal([channels[1], channels[0], kernel, kernel], 2.0 / fan_in as f64, &mut rng, device);
+                Block { conv, norm: BatchNormConfig::new(channels[1]).init(device) }
             })
             .collect();
         let features = 2 * self.width;
         let mut head = LinearConfig::new(features, self.classes).init(device);
-        head.weight = normal(
-            [features, self.classes],
-            1.0 / features as f64,
-            &mut rng,
-            device,
-        );
+        head.weight = normal([features, self.classes], 1.0 / features as f64, &mut rng, device);
         head.bias = Some(Param::from_tensor(Tensor::zeros([self.classes], device)));
         PlainCnn {
             blocks,
@@ -139,13 +121,7 @@ impl PlainCnnConfig {
 
 impl fmt::Display for PlainCnnConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "PlainCnn(1 -> {0} -> {1} -> {1} -> {2}, k=7,5,5)",
-            self.width,
-            2 * self.width,
-            self.classes
-        )
+        write!(f, "PlainCnn(1 -> {0} -> {1} -> {1} -> {2}, k=7,5,5)", self.width, 2 * self.width, self.classes)
     }
 }
 
@@ -165,16 +141,9 @@ impl Classifier for PlainCnn {
 }
 
 /// A parameter drawn from a normal distribution with mean 0.
-fn normal<const D: usize>(
-    shape: [usize; D],
-    variance: f64,
-    rng: &mut ChaCha8Rng,
-    device: &Device,
-) -> Param<Tensor<D>> {
+fn normal<const D: usize>(shape: [usize; D], variance: f64, rng: &mut ChaCha8Rng, device: &Device) -> Param<Tensor<D>> {
     let distribution = Normal::new(0.0, variance.sqrt()).expect("a fan-in is positive");
-    let values: Vec<f32> = (0..Shape::from(shape).num_elements())
-        .map(|_| distribution.sample(rng) as f32)
-        .collect();
+    let values: Vec<f32> = (0..Shape::from(shape).num_elements()).map(|_| distribution.sample(rng) as f32).collect();
     Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), device))
 }
 
@@ -187,10 +156,7 @@ mod tests {
     fn the_parameter_formula_agrees_with_the_module() {
         for width in [1, 5, 16] {
             let config = PlainCnnConfig::new(width, 10);
-            assert_eq!(
-                config.parameters(),
-                parameters(&config.init(0, &Device::flex()))
-            );
+            assert_eq!(config.parameters(), parameters(&config.init(0, &Device::flex())));
         }
     }
 
@@ -200,23 +166,14 @@ mod tests {
         let conv = 49 * 4 * 29 * 29 + 4 * 8 * 25 * 15 * 15 + 8 * 8 * 25 * 8 * 8;
         assert_eq!(config.flops(29, 29), 2 * (conv + 8 * 10));
         let images = Tensor::<4>::ones([2, 1, 29, 29], &Device::flex());
-        assert_eq!(
-            config.init(0, &Device::flex()).forward(images).dims(),
-            [2, 10]
-        );
+        assert_eq!(config.init(0, &Device::flex()).forward(images).dims(), [2, 10]);
     }
 
     #[test]
     fn the_seed_decides_the_weights() {
         let weights = |seed| {
             let model = PlainCnnConfig::new(3, 10).init(seed, &Device::flex());
-            model.blocks[1]
-                .conv
-                .weight
-                .val()
-                .into_data()
-                .try_to_vec::<f32>()
-                .unwrap()
+            model.blocks[1].conv.weight.val().into_data().try_to_vec::<f32>().unwrap()
         };
         assert_eq!(weights(1), weights(1));
         assert_ne!(weights(1), weights(2));
@@ -224,9 +181,6 @@ mod tests {
 
     #[test]
     fn display_is_the_chain_of_channels() {
-        assert_eq!(
-            PlainCnnConfig::new(12, 10).to_string(),
-            "PlainCnn(1 -> 12 -> 24 -> 24 -> 10, k=7,5,5)"
-        );
+        assert_eq!(PlainCnnConfig::new(12, 10).to_string(), "PlainCnn(1 -> 12 -> 24 -> 24 -> 10, k=7,5,5)");
     }
 }

@@ -1,0 +1,70 @@
+//! The errors a user of the mathematics can cause.
+
+use thiserror::Error;
+
+/// What went wrong, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A group of order zero was asked for.
+    #[error("a rotation group needs at least one rotation: C_0 and D_0 do not exist; use C_1 for the trivial group")]
+    EmptyGroup,
+    /// An irreducible representation that the group does not have.
+    #[error("{group} has no irreducible representation {irrep}; it has {available}")]
+    NoSuchIrrep {
+        /// Display of the group.
+        group: String,
+        /// What was asked for.
+        irrep: String,
+        /// What there is.
+        available: String,
+    },
+    /// A subgroup that the group does not contain.
+    #[error("{subgroup} is not a subgroup of {group}; {cure}")]
+    NotASubgroup {
+        /// Display of the group.
+        group: String,
+        /// Display of the subgroup.
+        subgroup: String,
+        /// What would be one.
+        cure: &'static str,
+    },
+    /// A construction that sums over the group was asked for on an infinite group.
+    #[error(
+        "{what} of {group} is infinite-dimensional; use a band-limited one, `Representation::spectral(group, L)`, or a \
+         finite subgroup"
+    )]
+    InfiniteGroup {
+        /// Display of the group.
+        group: String,
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// Two things that must transform under the same group do not.
+    #[error("{left} and {right} belong to different groups; restrict one of them first")]
+    GroupMismatch {
+        /// Display of the first.
+        left: String,
+        /// Display of the second.
+        right: String,
+    },
+    /// The space of equivariant kernels contains only zero.
+    #[error(
+        "no kernel of size {kernel_size} maps {input} to {output} equivariantly (its basis is empty): raise the kernel \
+         size or the frequency cut-off, or choose fields that share a harmonic"
+    )]
+    EmptyBasis {
+        /// Display of the input.
+        input: String,
+        /// Display of the output.
+        output: String,
+        /// Side of the kernel in pixels.
+        kernel_size: usize,
+    },
+    /// Kernel options that make no sense.
+    #[error("{0}")]
+    InvalidKernel(String),
+}
+
+/// Result with [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
