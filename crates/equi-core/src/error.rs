@@ -40,6 +40,9 @@ pub enum Error {
         /// What was asked for.
         what: &'static str,
     },
+    /// A feature map without fields.
+    #[error("a feature map needs at least one field")]
+    NoFields,
     /// Two things that must transform under the same group do not.
     #[error("{left} and {right} belong to different groups; restrict one of them first")]
     GroupMismatch {

@@ -2,9 +2,14 @@
 //!
 //! The law behind everything: `f(g . x) = g . f(x)`.
 
+pub mod action;
+pub mod check;
 pub mod error;
+pub mod field;
 pub mod group;
 pub mod kernel_basis;
 pub mod repr;
+pub mod resample;
 
 pub use error::{Error, Result};
+pub use field::FieldType;

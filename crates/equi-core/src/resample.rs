@@ -47,12 +47,7 @@ pub fn flip(axis: f64) -> [[f64; 2]; 2] {
 /// # Panics
 ///
 /// When `image` does not hold `height * width` pixels.
-pub fn resample_host(
-    image: &[f32],
-    height: usize,
-    width: usize,
-    inverse: [[f64; 2]; 2],
-) -> Vec<f32> {
+pub fn resample_host(image: &[f32], height: usize, width: usize, inverse: [[f64; 2]; 2]) -> Vec<f32> {
     assert_eq!(
         image.len(),
         height * width,
@@ -64,11 +59,7 @@ pub fn resample_host(
     let (cx, cy) = ((w - 1.0) / 2.0, (h - 1.0) / 2.0);
     let pixel = |row: i64, column: i64| {
         let inside = (0..height as i64).contains(&row) && (0..width as i64).contains(&column);
-        if inside {
-            f64::from(image[row as usize * width + column as usize])
-        } else {
-            0.0
-        }
+        if inside { f64::from(image[row as usize * width + column as usize]) } else { 0.0 }
     };
 
     let mut out = Vec::with_capacity(image.len());
@@ -126,9 +117,7 @@ pub fn resample(images: Tensor<4>, inverse: Tensor<3>) -> Tensor<4> {
     let points = height * width;
     let (cx, cy) = ((width as f64 - 1.0) / 2.0, (height as f64 - 1.0) / 2.0);
 
-    let upload = |values: Vec<f64>| {
-        Tensor::<2>::from_data(TensorData::new(values, [1, points]), (&device, dtype))
-    };
+    let upload = |values: Vec<f64>| Tensor::<2>::from_data(TensorData::new(values, [1, points]), (&device, dtype));
     let x = upload((0..points).map(|i| (i % width) as f64 - cx).collect());
     let y = upload((0..points).map(|i| cy - (i / width) as f64).collect());
 
@@ -148,15 +137,9 @@ pub fn resample(images: Tensor<4>, inverse: Tensor<3>) -> Tensor<4> {
     let (top, bottom_weight) = tap(row, height);
     let padded_width = width as i64 + 2;
     let corner = ((top + 1) * padded_width + left + 1).reshape([batch, 1, points]);
-    let padded = images
-        .pad([(1, 1), (1, 1)], PadMode::Constant(0.0))
-        .reshape([batch, channels, (height + 2) * (width + 2)]);
-    let at = |offset: i64| {
-        padded.clone().gather(
-            2,
-            (corner.clone() + offset).expand([batch, channels, points]),
-        )
-    };
+    let padded =
+        images.pad([(1, 1), (1, 1)], PadMode::Constant(0.0)).reshape([batch, channels, (height + 2) * (width + 2)]);
+    let at = |offset: i64| padded.clone().gather(2, (corner.clone() + offset).expand([batch, channels, points]));
     let weight = |vertical: &Tensor<2>, horizontal: &Tensor<2>| {
         (vertical.clone() * horizontal.clone()).reshape([batch, 1, points])
     };
@@ -177,10 +160,7 @@ pub fn resample(images: Tensor<4>, inverse: Tensor<3>) -> Tensor<4> {
 /// - output: `[inverses.len(), 2, 2]`
 pub fn matrices(inverses: &[[[f64; 2]; 2]], device: &Device, dtype: DType) -> Tensor<3> {
     let values: Vec<f64> = inverses.iter().flatten().flatten().copied().collect();
-    Tensor::from_data(
-        TensorData::new(values, [inverses.len(), 2, 2]),
-        (device, dtype),
-    )
+    Tensor::from_data(TensorData::new(values, [inverses.len(), 2, 2]), (device, dtype))
 }
 
 #[cfg(test)]
@@ -193,29 +173,14 @@ mod tests {
 
     /// Pixels in [0, 1] without symmetry (the golden ratio's multiples are equidistributed).
     fn noise(pixels: usize) -> Vec<f32> {
-        (0..pixels)
-            .map(|i| ((i + 1) as f64 * 0.618_033_988_749_895).fract() as f32)
-            .collect()
+        (0..pixels).map(|i| ((i + 1) as f64 * 0.618_033_988_749_895).fract() as f32).collect()
     }
 
-    fn on_tensor(
-        image: &[f32],
-        height: usize,
-        width: usize,
-        inverse: [[f64; 2]; 2],
-        dtype: DType,
-    ) -> Vec<f64> {
+    fn on_tensor(image: &[f32], height: usize, width: usize, inverse: [[f64; 2]; 2], dtype: DType) -> Vec<f64> {
         let device = Device::flex();
         let image: Vec<f64> = image.iter().copied().map(f64::from).collect();
-        let images = Tensor::from_data(
-            TensorData::new(image, [1, 1, height, width]),
-            (&device, dtype),
-        );
-        resample(images, matrices(&[inverse], &device, dtype))
-            .into_data()
-            .convert::<f64>()
-            .try_to_vec()
-            .unwrap()
+        let images = Tensor::from_data(TensorData::new(image, [1, 1, height, width]), (&device, dtype));
+        resample(images, matrices(&[inverse], &device, dtype)).into_data().convert::<f64>().try_to_vec().unwrap()
     }
 
     /// The bilinear definition in `f64` all the way, written from the tent function: an independent reference.
@@ -225,16 +190,9 @@ mod tests {
         (0..height * width)
             .map(|p| {
                 let (x, y) = ((p % width) as f64 - cx, cy - (p / width) as f64);
-                let (u, v) = (
-                    a[0][0] * x + a[0][1] * y + cx,
-                    cy - a[1][0] * x - a[1][1] * y,
-                );
+                let (u, v) = (a[0][0] * x + a[0][1] * y + cx, cy - a[1][0] * x - a[1][1] * y);
                 (0..height * width)
-                    .map(|q| {
-                        f64::from(image[q])
-                            * tent(u - (q % width) as f64)
-                            * tent(v - (q / width) as f64)
-                    })
+                    .map(|q| f64::from(image[q]) * tent(u - (q % width) as f64) * tent(v - (q / width) as f64))
                     .sum()
             })
             .collect()
@@ -242,15 +200,8 @@ mod tests {
 
     fn assert_close(got: &[f64], want: &[f64], tolerance: f64, what: &str) {
         assert_eq!(got.len(), want.len(), "{what}");
-        let worst = got
-            .iter()
-            .zip(want)
-            .map(|(a, b)| (a - b).abs())
-            .fold(0.0, f64::max);
-        assert!(
-            worst <= tolerance,
-            "{what}: {worst:e} exceeds {tolerance:e}"
-        );
+        let worst = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(worst <= tolerance, "{what}: {worst:e} exceeds {tolerance:e}");
     }
 
     fn wide(values: &[f32]) -> Vec<f64> {
@@ -259,9 +210,7 @@ mod tests {
 
     /// `numpy.rot90`: counter-clockwise, new[i][j] = old[j][size - 1 - i].
     fn rot90(image: &[f32], size: usize) -> Vec<f32> {
-        (0..size * size)
-            .map(|p| image[(p % size) * size + size - 1 - p / size])
-            .collect()
+        (0..size * size).map(|p| image[(p % size) * size + size - 1 - p / size]).collect()
     }
 
     #[test]
@@ -270,10 +219,7 @@ mod tests {
             let image = noise(height * width);
             assert_eq!(resample_host(&image, height, width, IDENTITY), image);
             for dtype in [DType::F32, DType::F64] {
-                assert_eq!(
-                    on_tensor(&image, height, width, IDENTITY, dtype),
-                    wide(&image)
-                );
+                assert_eq!(on_tensor(&image, height, width, IDENTITY, dtype), wide(&image));
             }
         }
     }
@@ -287,24 +233,9 @@ mod tests {
                 want = rot90(&want, size);
                 let inverse = rotation_inverse(f64::from(quarters) * FRAC_PI_2);
                 // cos(pi / 2) is 6e-17, not 0; coordinates stay below 15 pixels.
-                assert_close(
-                    &wide(&resample_host(&image, size, size, inverse)),
-                    &wide(&want),
-                    1e-6,
-                    "host",
-                );
-                assert_close(
-                    &on_tensor(&image, size, size, inverse, DType::F32),
-                    &wide(&want),
-                    1e-6,
-                    "f32",
-                );
-                assert_close(
-                    &on_tensor(&image, size, size, inverse, DType::F64),
-                    &wide(&want),
-                    1e-12,
-                    "f64",
-                );
+                assert_close(&wide(&resample_host(&image, size, size, inverse)), &wide(&want), 1e-6, "host");
+                assert_close(&on_tensor(&image, size, size, inverse, DType::F32), &wide(&want), 1e-6, "f32");
+                assert_close(&on_tensor(&image, size, size, inverse, DType::F64), &wide(&want), 1e-12, "f64");
             }
         }
     }
@@ -313,25 +244,11 @@ mod tests {
     fn flips_exchange_columns_and_rows() {
         let (height, width) = (5, 8);
         let image = noise(height * width);
-        let columns: Vec<f32> = (0..height * width)
-            .map(|p| image[p / width * width + width - 1 - p % width])
-            .collect();
-        let rows: Vec<f32> = (0..height * width)
-            .map(|p| image[(height - 1 - p / width) * width + p % width])
-            .collect();
+        let columns: Vec<f32> = (0..height * width).map(|p| image[p / width * width + width - 1 - p % width]).collect();
+        let rows: Vec<f32> = (0..height * width).map(|p| image[(height - 1 - p / width) * width + p % width]).collect();
         for (axis, want) in [(FRAC_PI_2, columns), (0.0, rows)] {
-            assert_close(
-                &wide(&resample_host(&image, height, width, flip(axis))),
-                &wide(&want),
-                1e-6,
-                "host",
-            );
-            assert_close(
-                &on_tensor(&image, height, width, flip(axis), DType::F64),
-                &wide(&want),
-                1e-12,
-                "f64",
-            );
+            assert_close(&wide(&resample_host(&image, height, width, flip(axis))), &wide(&want), 1e-6, "host");
+            assert_close(&on_tensor(&image, height, width, flip(axis), DType::F64), &wide(&want), 1e-12, "f64");
         }
     }
 
@@ -344,31 +261,18 @@ mod tests {
                 let theta = TAU * f64::from(step) / 23.0;
                 let scale = [1.0, 0.7, 2.5][step as usize % 3];
                 let mut inverse = rotation_inverse(theta);
-                inverse
-                    .as_flattened_mut()
-                    .iter_mut()
-                    .for_each(|a| *a *= scale);
+                inverse.as_flattened_mut().iter_mut().for_each(|a| *a *= scale);
                 inverse[0][1] += 0.1;
                 let want = reference(&image, height, width, inverse);
                 let host = wide(&resample_host(&image, height, width, inverse));
                 assert_close(&host, &want, 1e-7, "host: one rounding to f32");
-                assert_close(
-                    &on_tensor(&image, height, width, inverse, DType::F64),
-                    &want,
-                    1e-12,
-                    "f64",
-                );
+                assert_close(&on_tensor(&image, height, width, inverse, DType::F64), &want, 1e-12, "f64");
             }
             for step in 0..24 {
                 let inverse = rotation_inverse(TAU * f64::from(step) / 23.0);
                 let host = wide(&resample_host(&image, height, width, inverse));
                 // Noise has slopes near 1 per pixel, and an f32 coordinate below 32 an ulp of 1.9e-6.
-                assert_close(
-                    &on_tensor(&image, height, width, inverse, DType::F32),
-                    &host,
-                    4e-6,
-                    "f32",
-                );
+                assert_close(&on_tensor(&image, height, width, inverse, DType::F32), &host, 4e-6, "f32");
             }
         }
     }
@@ -385,12 +289,7 @@ mod tests {
         for step in 0..36 {
             let inverse = rotation_inverse(PI * f64::from(step) / 18.0);
             let host = wide(&resample_host(&image, size, size, inverse));
-            assert_close(
-                &on_tensor(&image, size, size, inverse, DType::F32),
-                &host,
-                1e-6,
-                "f32",
-            );
+            assert_close(&on_tensor(&image, size, size, inverse, DType::F32), &host, 1e-6, "f32");
         }
     }
 
@@ -400,14 +299,10 @@ mod tests {
         let device = Device::flex();
         let pixels = noise(batch * channels * height * width);
         let inverses = [rotation_inverse(0.3), rotation_inverse(2.0), flip(0.4)];
-        let images = Tensor::from_data(
-            TensorData::new(pixels.clone(), [batch, channels, height, width]),
-            (&device, DType::F64),
-        );
-        let got: Vec<f64> = resample(images, matrices(&inverses, &device, DType::F64))
-            .into_data()
-            .try_to_vec()
-            .unwrap();
+        let images =
+            Tensor::from_data(TensorData::new(pixels.clone(), [batch, channels, height, width]), (&device, DType::F64));
+        let got: Vec<f64> =
+            resample(images, matrices(&inverses, &device, DType::F64)).into_data().try_to_vec().unwrap();
         let want: Vec<f64> = pixels
             .chunks(height * width)
             .enumerate()
@@ -424,40 +319,19 @@ mod tests {
         let probe = wide(&noise(2 * height * width)[height * width..]);
         let inverse = rotation_inverse(0.7);
         let upload = |values: &[f64]| {
-            Tensor::<4>::from_data(
-                TensorData::new(values.to_vec(), [1, 1, height, width]),
-                (&device, DType::F64),
-            )
+            Tensor::<4>::from_data(TensorData::new(values.to_vec(), [1, 1, height, width]), (&device, DType::F64))
         };
-        let loss = |image: Tensor<4>, inverse: Tensor<3>| {
-            (resample(image, inverse) * upload(&probe)).sum()
-        };
+        let loss = |image: Tensor<4>, inverse: Tensor<3>| (resample(image, inverse) * upload(&probe)).sum();
         let value = |image: &[f64], inverse: [[f64; 2]; 2]| -> f64 {
-            loss(upload(image), matrices(&[inverse], &device, DType::F64))
-                .into_data()
-                .try_to_vec::<f64>()
-                .unwrap()[0]
+            loss(upload(image), matrices(&[inverse], &device, DType::F64)).into_data().try_to_vec::<f64>().unwrap()[0]
         };
 
         let images = upload(&image).require_grad();
         let maps = matrices(&[inverse], &device, DType::F64).require_grad();
         let gradients = loss(images.clone(), maps.clone()).backward();
-        let by_image: Vec<f64> = images
-            .grad(&gradients)
-            .unwrap()
-            .into_data()
-            .try_to_vec()
-            .unwrap();
-        let by_map: Vec<f64> = maps
-            .grad(&gradients)
-            .unwrap()
-            .into_data()
-            .try_to_vec()
-            .unwrap();
-        assert!(
-            by_image.iter().any(|g| g.abs() > 0.1),
-            "a zero gradient would agree with anything"
-        );
+        let by_image: Vec<f64> = images.grad(&gradients).unwrap().into_data().try_to_vec().unwrap();
+        let by_map: Vec<f64> = maps.grad(&gradients).unwrap().into_data().try_to_vec().unwrap();
+        assert!(by_image.iter().any(|g| g.abs() > 0.1), "a zero gradient would agree with anything");
 
         let step = 1e-6;
         for (pixel, gradient) in by_image.iter().enumerate() {
@@ -466,20 +340,14 @@ mod tests {
             down[pixel] -= step;
             let difference = (value(&up, inverse) - value(&down, inverse)) / (2.0 * step);
             // Linear in the image: only the rounding of the difference, 1e-15 / 1e-6, remains.
-            assert!(
-                (difference - gradient).abs() < 1e-8,
-                "pixel {pixel}: {gradient} against {difference}"
-            );
+            assert!((difference - gradient).abs() < 1e-8, "pixel {pixel}: {gradient} against {difference}");
         }
         for (entry, gradient) in by_map.iter().enumerate() {
             let (mut up, mut down) = (inverse, inverse);
             up[entry / 2][entry % 2] += step;
             down[entry / 2][entry % 2] -= step;
             let difference = (value(&image, up) - value(&image, down)) / (2.0 * step);
-            assert!(
-                (difference - gradient).abs() < 1e-6,
-                "entry {entry}: {gradient} against {difference}"
-            );
+            assert!((difference - gradient).abs() < 1e-6, "entry {entry}: {gradient} against {difference}");
         }
     }
 
@@ -487,9 +355,6 @@ mod tests {
     #[should_panic(expected = "need one matrix each, [2, 2, 2]")]
     fn a_missing_matrix_is_named() {
         let device = Device::flex();
-        resample(
-            Tensor::zeros([2, 1, 4, 4], &device),
-            matrices(&[IDENTITY], &device, DType::F32),
-        );
+        resample(Tensor::zeros([2, 1, 4, 4], &device), matrices(&[IDENTITY], &device, DType::F32));
     }
 }

@@ -1,1 +1,6 @@
-//! placeholder
+//! Equivariant layers as Burn modules.
+//!
+//! Every layer is a plain `#[derive(Module)]` type with `forward(Tensor) -> Tensor`; its field types live in its configuration
+//! and are checked when it is built.
+
+pub mod planar;

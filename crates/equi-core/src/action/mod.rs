@@ -1,0 +1,5 @@
+//! How group elements act on tensors: `act(g, x)` for pixels, fields and points alike.
+
+pub mod field;
+pub mod image;
+pub mod points;

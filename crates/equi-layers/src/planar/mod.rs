@@ -1,0 +1,1 @@
+//! Layers for feature fields on the plane, `f(g . x) = g . f(x)` for rotations and reflections of images.

@@ -1,0 +1,33 @@
+//! The devices and precisions that every layer is tested on.
+
+#![allow(dead_code)] // Each test binary uses a part of it.
+
+use burn::tensor::{DType, Device};
+
+/// A device, a precision, and the relative error that exact arithmetic may show there.
+pub struct Setting {
+    /// For messages.
+    pub name: &'static str,
+    /// The device.
+    pub device: Device,
+    /// The precision.
+    pub dtype: DType,
+    /// Bound on the relative error of an equivariant layer: about a hundred roundings.
+    pub tolerance: f64,
+}
+
+/// Flex in f32 and f64; wgpu in f32 when the feature is on (WGSL has no f64).
+pub fn settings() -> Vec<Setting> {
+    let mut settings = vec![
+        Setting { name: "flex f32", device: Device::flex(), dtype: DType::F32, tolerance: 1e-5 },
+        Setting { name: "flex f64", device: Device::flex(), dtype: DType::F64, tolerance: 1e-12 },
+    ];
+    #[cfg(feature = "wgpu")]
+    settings.push(Setting {
+        name: "wgpu f32",
+        device: Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        dtype: DType::F32,
+        tolerance: 1e-5,
+    });
+    settings
+}
