@@ -8,5 +8,6 @@ pub mod data;
 pub mod device;
 pub mod fit;
 pub mod model;
+pub mod report;
 pub mod seed;
 pub mod stop;

@@ -2,3 +2,4 @@
 
 pub mod probe;
 pub mod results;
+pub mod stats;

@@ -1,6 +1,6 @@
 //! What a comparison found: the content of `results.json`, schema 1.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The version of the layout of `results.json`.
 pub const SCHEMA: u32 = 1;
@@ -64,7 +64,8 @@ pub struct Cell {
     pub metric: Option<Metric>,
     /// Relative equivariance (here: invariance) errors of the logits; absent for a diverged cell.
     pub equivariance_error: Option<EquivarianceError>,
-    /// Validation error in percent after every epoch.
+    /// Validation error in percent after every epoch. A value that is not finite is `null` in the file.
+    #[serde(deserialize_with = "null_is_nan_list")]
     pub validation_curve: Vec<f64>,
     /// The epoch (from 1) whose weights were tested.
     pub best_epoch: usize,
@@ -104,12 +105,16 @@ pub struct Metric {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EquivarianceError {
     /// Quarter turns and flips, exact on the pixel grid, before training.
+    #[serde(deserialize_with = "null_is_nan")]
     pub exact_untrained: f64,
     /// Quarter turns and flips, exact on the pixel grid, after training.
+    #[serde(deserialize_with = "null_is_nan")]
     pub exact: f64,
     /// A rotation by 45 degrees, which needs resampling, after training.
+    #[serde(deserialize_with = "null_is_nan")]
     pub rotation_45: f64,
     /// What resampling alone does: the input turned by 45 degrees and back, against the input.
+    #[serde(deserialize_with = "null_is_nan")]
     pub resampling_floor_45: f64,
 }
 
@@ -124,4 +129,59 @@ pub struct SizeSummary {
     pub mean: Option<f64>,
     /// 95 % confidence interval of the mean; absent with fewer than two seeds.
     pub ci95: Option<[f64; 2]>,
+}
+
+impl Results {
+    /// The training-set sizes, ascending.
+    pub fn sizes(&self) -> Vec<usize> {
+        let mut sizes: Vec<usize> = self.cells.iter().map(|cell| cell.train_size).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        sizes
+    }
+
+    /// The seeds, ascending.
+    pub fn seeds(&self) -> Vec<u64> {
+        let mut seeds: Vec<u64> = self.cells.iter().map(|cell| cell.seed).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        seeds
+    }
+
+    /// The cells of one arm.
+    pub fn of_arm<'a>(&'a self, arm: &'a str) -> impl Iterator<Item = &'a Cell> {
+        self.cells.iter().filter(move |cell| cell.arm == arm)
+    }
+
+    /// The cells of one arm and size, one per seed.
+    pub fn at<'a>(&'a self, arm: &'a str, train_size: usize) -> impl Iterator<Item = &'a Cell> {
+        self.of_arm(arm).filter(move |cell| cell.train_size == train_size)
+    }
+
+    /// The metric of every cell of one arm and size that has one.
+    pub fn values(&self, arm: &str, train_size: usize) -> Vec<f64> {
+        self.at(arm, train_size).filter_map(Cell::value).collect()
+    }
+
+    /// The name of the metric, from the first cell that has one.
+    pub fn metric_name(&self) -> Option<&str> {
+        self.cells.iter().find_map(|cell| cell.metric.as_ref()).map(|metric| metric.name.as_str())
+    }
+}
+
+impl Cell {
+    /// The value of the metric, if the cell has one and it is finite.
+    pub fn value(&self) -> Option<f64> {
+        self.metric.as_ref().map(|metric| metric.value).filter(|value| value.is_finite())
+    }
+}
+
+/// JSON has no NaN or infinity: `serde_json` writes them as `null`, and this reads them back as NaN.
+fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+fn null_is_nan_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    let values: Vec<Option<f64>> = Deserialize::deserialize(deserializer)?;
+    Ok(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
 }

@@ -1,0 +1,50 @@
+use crate::compare::{
+    results::{ArmSummary, Cell, EquivarianceError, Results},
+    stats::mean,
+};
+
+/// One arm over all its cells: means of what it costs, the largest of its equivariance errors.
+pub(super) struct ArmDigest<'a> {
+    pub arm: &'a ArmSummary,
+    pub exact_untrained: Option<f64>,
+    pub exact: Option<f64>,
+    pub rotation_45: Option<f64>,
+    pub resampling_floor_45: Option<f64>,
+    pub samples_per_second: Option<f64>,
+    pub peak_rss_mib: Option<f64>,
+}
+
+impl<'a> ArmDigest<'a> {
+    pub fn new(results: &'a Results, arm: &'a ArmSummary) -> Self {
+        let done = || results.of_arm(&arm.name).filter(|cell| cell.value().is_some());
+        let worst = |pick: fn(&EquivarianceError) -> f64| {
+            done().filter_map(|cell| cell.equivariance_error.as_ref()).map(pick).reduce(largest)
+        };
+        let speeds: Vec<f64> = done().map(|cell| cell.samples_per_second).filter(|speed| speed.is_finite()).collect();
+        Self {
+            arm,
+            exact_untrained: worst(|error| error.exact_untrained),
+            exact: worst(|error| error.exact),
+            rotation_45: worst(|error| error.rotation_45),
+            resampling_floor_45: worst(|error| error.resampling_floor_45),
+            samples_per_second: mean(&speeds),
+            peak_rss_mib: done().map(|cell| cell.peak_rss_mib).reduce(f64::max),
+        }
+    }
+
+    pub fn mega_flops(&self) -> f64 {
+        self.arm.flops_per_sample as f64 / 1e6
+    }
+}
+
+/// Mean training time of an arm at one size.
+pub(super) fn train_seconds(results: &Results, arm: &str, size: usize) -> Option<f64> {
+    let seconds: Vec<f64> =
+        results.at(arm, size).filter(|cell| Cell::value(cell).is_some()).map(|cell| cell.train_seconds).collect();
+    mean(&seconds)
+}
+
+/// The larger of two, where NaN is larger than everything: a broken value must not hide.
+fn largest(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
+}

@@ -1,0 +1,468 @@
+//! `report.html`: one file, no network, readable on a phone, in the dark and on paper.
+
+use std::fmt::Write;
+
+use super::{
+    digest::{ArmDigest, train_seconds},
+    number::{self, count, duration, typeset},
+    plot::{self, Plot},
+};
+use crate::compare::{
+    results::{Cell, CellStatus, Results},
+    stats::{ci95, mean},
+};
+
+const CSS: &str = include_str!("report.css");
+
+/// The whole page.
+pub fn html(results: &Results) -> String {
+    let name = results.metric_name().unwrap_or("test metric");
+    let mut page = String::new();
+    // Writing to a string does not fail.
+    write_page(&mut page, results, name).expect("a string takes every write");
+    page
+}
+
+fn write_page(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
+    let task = escape(&results.task);
+    write!(
+        page,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"generator\" content=\"equi\">\n<title>{task}: comparison of {} arms</title>\n\
+         <style>\n{CSS}</style>\n</head>\n<body>\n",
+        results.arms.len()
+    )?;
+    write!(page, "<header>\n<p class=\"kicker\">equi compare</p>\n<h1>{task}</h1>\n")?;
+    verdict(page, results)?;
+    facts(page, results)?;
+    page.push_str("</header>\n<main>\n");
+
+    let (quantity, _) = number::quantity(name);
+    writeln!(page, "<h2>{}</h2>", escape(&capital(quantity)))?;
+    errors(page, results, name)?;
+    legend(page, results)?;
+    plots(page, plot::learning(results, name))?;
+
+    page.push_str("<h2>Cost</h2>\n");
+    costs(page, results)?;
+    plots(page, [plot::flops(results, name), plot::seconds(results, name)].into_iter().flatten())?;
+
+    page.push_str("<h2>Equivariance</h2>\n");
+    equivariance(page, results)?;
+    plots(page, plot::equivariance(results))?;
+
+    let curves = plot::validation(results);
+    if !curves.is_empty() {
+        page.push_str("<h2>Validation during training</h2>\n");
+        legend(page, results)?;
+        plots(page, curves)?;
+    }
+
+    meaning(page, results, name)?;
+    reproduce(page, results)?;
+    cells(page, results, name)?;
+    page.push_str("</main>\n</body>\n</html>\n");
+    Ok(())
+}
+
+/// The paragraph, broken where its subject changes so that a phone shows more than a wall of words.
+fn verdict(page: &mut String, results: &Results) -> std::fmt::Result {
+    let text = if results.verdict.is_empty() { super::verdict(results) } else { results.verdict.clone() };
+    page.push_str("<section class=\"verdict\" aria-label=\"Verdict\">\n");
+    let mut paragraph = String::new();
+    // "95" and its sign belong on one line.
+    let text = text.replace(" %", "\u{a0}%");
+    for sentence in text.split_inclusive(". ") {
+        paragraph += sentence;
+        if paragraph.len() > 260 {
+            writeln!(page, "<p>{}</p>", escape(paragraph.trim()))?;
+            paragraph.clear();
+        }
+    }
+    if !paragraph.trim().is_empty() {
+        writeln!(page, "<p>{}</p>", escape(paragraph.trim()))?;
+    }
+    page.push_str("</section>\n");
+    Ok(())
+}
+
+fn facts(page: &mut String, results: &Results) -> std::fmt::Result {
+    let lost = results.cells.iter().filter(|cell| cell.status == CellStatus::Diverged).count();
+    let sizes: Vec<String> = results.sizes().iter().map(|&size| count(size as u64)).collect();
+    let networks = match lost {
+        0 => results.cells.len().to_string(),
+        _ => format!("{} ({lost} diverged)", results.cells.len()),
+    };
+    page.push_str("<dl class=\"facts\">\n");
+    for (term, value) in [
+        ("Preset", results.preset.clone()),
+        ("Training samples", sizes.join(", ")),
+        ("Seeds", results.seeds().len().to_string()),
+        ("Networks trained", networks),
+        ("Matched by", results.matched_by.clone()),
+        ("Device", results.device.clone()),
+    ] {
+        writeln!(page, "<div><dt>{term}</dt><dd>{}</dd></div>", escape(&value))?;
+    }
+    page.push_str("</dl>\n");
+    Ok(())
+}
+
+fn errors(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
+    let sizes = results.sizes();
+    if results.cells.is_empty() {
+        page.push_str("<p>No network was trained.</p>\n");
+        return Ok(());
+    }
+    page.push_str("<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">arm</th>");
+    for &size in &sizes {
+        write!(page, "<th scope=\"col\">{}<br>samples</th>", count(size as u64))?;
+    }
+    page.push_str("</tr></thead>\n<tbody>\n");
+    let best: Vec<Option<f64>> = sizes
+        .iter()
+        .map(|&size| results.arms.iter().filter_map(|arm| mean(&results.values(&arm.name, size))).reduce(f64::min))
+        .collect();
+    for arm in &results.arms {
+        write!(page, "<tr><th scope=\"row\">{}{}</th>", key(results, &arm.name), escape(&arm.name))?;
+        for (&size, &best) in sizes.iter().zip(&best) {
+            let values = results.values(&arm.name, size);
+            let lost = results.at(&arm.name, size).filter(|cell| cell.status == CellStatus::Diverged).count();
+            let Some(mean) = mean(&values) else {
+                page.push_str(if lost > 0 { "<td class=\"lost\">diverged</td>" } else { "<td>–</td>" });
+                continue;
+            };
+            let class = if best == Some(mean) && results.arms.len() > 1 { " class=\"best\"" } else { "" };
+            write!(page, "<td{class}>{}", number::metric(name, mean))?;
+            if let Some([low, high]) = ci95(&values) {
+                write!(page, "<small>{} to {}</small>", minus(&number::metric(name, low)), number::metric(name, high))?;
+            }
+            if lost > 0 {
+                write!(page, "<small class=\"lost\">{lost} of {} diverged</small>", lost + values.len())?;
+            }
+            page.push_str("</td>");
+        }
+        page.push_str("</tr>\n");
+    }
+    let (quantity, unit) = number::quantity(name);
+    let in_unit = if unit.is_empty() { String::new() } else { format!(" in{unit}") };
+    writeln!(
+        page,
+        "</tbody></table></div>\n<p class=\"note\">Mean {}{} over the seeds, with its 95 % confidence interval below \
+         where there are two seeds or more; lower is better, the lowest of a column is bold.</p>",
+        escape(quantity),
+        escape(&in_unit)
+    )
+}
+
+fn costs(page: &mut String, results: &Results) -> std::fmt::Result {
+    let largest = results.sizes().last().copied();
+    page.push_str(
+        "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">arm</th><th scope=\"col\">parameters</th>\
+         <th scope=\"col\">MFLOPs<br>a sample</th><th scope=\"col\">samples/s<br>in training</th>",
+    );
+    if let Some(size) = largest {
+        write!(page, "<th scope=\"col\">training time,<br>{} samples</th>", count(size as u64))?;
+    }
+    page.push_str("<th scope=\"col\">peak<br>memory</th></tr></thead>\n<tbody>\n");
+    for arm in &results.arms {
+        let digest = ArmDigest::new(results, arm);
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".into());
+        write!(
+            page,
+            "<tr><th scope=\"row\">{}{}</th><td>{}</td><td>{}</td><td>{}</td>",
+            key(results, &arm.name),
+            escape(&arm.name),
+            count(arm.parameters as u64),
+            number::plain(digest.mega_flops()),
+            or_dash(digest.samples_per_second.map(number::plain)),
+        )?;
+        if let Some(size) = largest {
+            write!(page, "<td>{}</td>", or_dash(train_seconds(results, &arm.name, size).map(duration)))?;
+        }
+        let memory = digest.peak_rss_mib.map(|mib| format!("{} MiB", number::plain(mib)));
+        writeln!(page, "<td>{}</td></tr>", or_dash(memory))?;
+    }
+    page.push_str("</tbody></table></div>\n<dl>\n");
+    for arm in &results.arms {
+        writeln!(
+            page,
+            "<dt>{}{}</dt><dd>{}<br><span class=\"note\">Augmentation: {}</span></dd>",
+            key(results, &arm.name),
+            escape(&arm.name),
+            escape(&arm.model),
+            escape(&arm.augmentation)
+        )?;
+    }
+    page.push_str("</dl>\n");
+    Ok(())
+}
+
+fn equivariance(page: &mut String, results: &Results) -> std::fmt::Result {
+    let arms: Vec<ArmDigest> = results.arms.iter().map(|arm| ArmDigest::new(results, arm)).collect();
+    if arms.iter().all(|arm| arm.exact.is_none()) {
+        page.push_str("<p>No network was measured.</p>\n");
+        return Ok(());
+    }
+    page.push_str(
+        "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">arm</th><th scope=\"col\">exact,<br>untrained</th>\
+         <th scope=\"col\">exact,<br>trained</th><th scope=\"col\">45°,<br>trained</th></tr></thead>\n<tbody>\n",
+    );
+    for arm in &arms {
+        write!(page, "<tr><th scope=\"row\">{}{}</th>", key(results, &arm.arm.name), escape(&arm.arm.name))?;
+        for value in [arm.exact_untrained, arm.exact, arm.rotation_45] {
+            write!(page, "<td>{}</td>", value.map_or_else(|| "–".into(), typeset))?;
+        }
+        page.push_str("</tr>\n");
+    }
+    let floor = arms.iter().filter_map(|arm| arm.resampling_floor_45).reduce(f64::max);
+    let floor = floor.map(|floor| format!(" Resampling alone changes the images by {}.", typeset(floor)));
+    writeln!(
+        page,
+        "</tbody></table></div>\n<p class=\"note\">How much a transformation of the input changes the logits, relative \
+         to their norm; the largest over the networks of an arm. Rounding in single precision is about 10⁻⁷ to 10⁻⁶.{}</p>",
+        floor.unwrap_or_default()
+    )?;
+    Ok(())
+}
+
+fn legend(page: &mut String, results: &Results) -> std::fmt::Result {
+    page.push_str("<ul class=\"legend\" aria-label=\"Legend\">");
+    for arm in &results.arms {
+        write!(page, "<li>{}{}</li>", key(results, &arm.name), escape(&arm.name))?;
+    }
+    page.push_str("</ul>\n");
+    Ok(())
+}
+
+/// The shape and colour of an arm, as in the plots.
+fn key(results: &Results, arm: &str) -> String {
+    let style = plot::style(results, arm);
+    let points: Vec<String> = plot::outline(style, 12.0).iter().map(|(x, y)| format!("{x},{y}")).collect();
+    format!(
+        "<svg class=\"key\" viewBox=\"-16 -16 32 32\" aria-hidden=\"true\"><polygon points=\"{}\" \
+         fill=\"var(--arm-{style})\"/></svg>",
+        points.join(" ")
+    )
+}
+
+fn plots(page: &mut String, plots: impl IntoIterator<Item = Plot>) -> std::fmt::Result {
+    let mut plots = plots.into_iter().peekable();
+    if plots.peek().is_none() {
+        return Ok(());
+    }
+    page.push_str("<div class=\"plots\">\n");
+    for Plot { title, caption, svg } in plots {
+        let named = svg.replacen("role=\"img\"", &format!("role=\"img\" aria-label=\"{}\"", escape(&title)), 1);
+        writeln!(
+            page,
+            "<figure><b>{}</b>\n{named}<figcaption>{}</figcaption></figure>",
+            escape(&title),
+            escape(&caption)
+        )?;
+    }
+    page.push_str("</div>\n");
+    Ok(())
+}
+
+fn meaning(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
+    let (quantity, _) = number::quantity(name);
+    let matched = match results.matched_by.as_str() {
+        "params" => "All arms were given about the same number of trainable parameters",
+        "flops" => "All arms were given about the same number of floating-point operations per sample",
+        _ => "The arms were matched as named above",
+    };
+    page.push_str("<h2>What the numbers mean</h2>\n<dl>\n");
+    for (term, text) in [
+        (capital(quantity), "Measured once on the test set, with the weights of the epoch that did best on the validation \
+            split. The test set is the same for all arms, sizes and seeds and chooses nothing.".to_string()),
+        ("Confidence interval".into(), "The 95 % interval of the mean over the seeds by Student's t distribution. It \
+            assumes independent, roughly normal seeds, and is not cut at the ends of the possible values: with two seeds \
+            it is 12.7 standard errors to each side and may reach below 0. It says nothing about other architectures or \
+            training recipes.".into()),
+        ("Seed".into(), "Decides the initial weights, which samples are drawn, their order and the augmentation. Smaller \
+            training sets are contained in the larger ones of the same seed.".into()),
+        ("Parameters and FLOPs".into(), format!("{matched}. Parameters are counted on the built network; FLOPs are those \
+            of one forward pass of one sample, two for a multiply-add, layer by layer. Augmentation costs nothing in \
+            FLOPs here and shows in the samples per second.")),
+        ("Samples per second, training time, peak memory".into(), "Wall clock of the training loop on this machine and \
+            device, with nothing else assumed; compare them within this report only. Peak memory is that of the whole \
+            process up to then, so it never falls from one network to the next.".into()),
+        ("Equivariance error".into(), "‖f(g·x) − f(x)‖ / ‖f(x)‖ for the logits f of a batch of test images x. Exact \
+            symmetries g are quarter turns and flips, which move pixels without changing them: an equivariant network is \
+            at rounding level, trained or not. A turn by 45° has to resample the image.".into()),
+        ("Resampling floor".into(), "The same ratio for the images themselves, turned by 45° and back: what interpolation \
+            alone loses. A 45° error near or below the floor cannot be told from interpolation.".into()),
+        ("Diverged".into(), "The loss left the finite numbers. Such a network has no test metric and is left out of the \
+            means, which then flatter its arm: read them with that in mind.".into()),
+    ] {
+        writeln!(page, "<dt>{}</dt><dd>{}</dd>", escape(&term), escape(&text))?;
+    }
+    page.push_str("</dl>\n");
+    Ok(())
+}
+
+fn reproduce(page: &mut String, results: &Results) -> std::fmt::Result {
+    let seeds: Vec<String> = results.seeds().iter().map(u64::to_string).collect();
+    write!(page, "<h2>Reproduce</h2>\n<pre>{}</pre>\n<dl class=\"facts\">\n", escape(&results.command))?;
+    for (term, value) in [
+        ("equi", results.commit.clone()),
+        ("Burn", results.burn.clone()),
+        ("Device", results.device.clone()),
+        ("Preset", results.preset.clone()),
+        ("Seeds", seeds.join(", ")),
+        ("Results schema", results.schema.to_string()),
+    ] {
+        writeln!(page, "<div><dt>{term}</dt><dd>{}</dd></div>", escape(&value))?;
+    }
+    page.push_str(
+        "</dl>\n<p class=\"note\">The same command on the same kind of device gives the same weights and metrics bit for \
+         bit; times and memory vary. The same numbers lie beside this page as results.json and results.csv.</p>\n",
+    );
+    Ok(())
+}
+
+fn cells(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
+    write!(
+        page,
+        "<h2>Every network</h2>\n<details><summary>{} rows</summary>\n<div class=\"scroll\"><table>\n<thead><tr>\
+         <th scope=\"col\">arm</th><th scope=\"col\">samples</th><th scope=\"col\">seed</th><th scope=\"col\">{}</th>\
+         <th scope=\"col\">best epoch</th><th scope=\"col\">steps</th><th scope=\"col\">time</th>\
+         <th scope=\"col\">exact</th><th scope=\"col\">45°</th></tr></thead>\n<tbody>\n",
+        results.cells.len(),
+        escape(name)
+    )?;
+    for cell in &results.cells {
+        let error = |pick: fn(&Cell) -> Option<f64>| pick(cell).map_or_else(|| "–".into(), typeset);
+        let value = match (cell.status, cell.value()) {
+            (CellStatus::Diverged, _) => {
+                let reason = cell.message.as_deref().map(|message| format!("<small>{}</small>", escape(message)));
+                format!("<td class=\"lost\">diverged{}</td>", reason.unwrap_or_default())
+            }
+            (CellStatus::Done, Some(value)) => format!("<td>{}</td>", number::metric(name, value)),
+            (CellStatus::Done, None) => "<td>–</td>".into(),
+        };
+        writeln!(
+            page,
+            "<tr><td>{}{}</td><td>{}</td><td>{}</td>{value}<td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            key(results, &cell.arm),
+            escape(&cell.arm),
+            count(cell.train_size as u64),
+            cell.seed,
+            cell.best_epoch,
+            count(cell.steps as u64),
+            duration(cell.train_seconds),
+            error(|cell| cell.equivariance_error.map(|error| error.exact)),
+            error(|cell| cell.equivariance_error.map(|error| error.rotation_45)),
+        )?;
+    }
+    page.push_str("</tbody></table></div>\n</details>\n");
+    Ok(())
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// A typeset minus sign.
+fn minus(number: &str) -> String {
+    number.replace('-', "−")
+}
+
+fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{conclude, sample::*},
+        *,
+    };
+
+    #[test]
+    fn the_page_needs_nothing_from_outside() {
+        let page = html(&sample(2));
+        let namespaces = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+        for outside in ["http://", "https://", "src=", "@import", "url(", "<script", "<link"] {
+            assert!(!namespaces.contains(outside), "{outside}");
+        }
+        assert_eq!(page.matches("<figure>").count(), 7, "learning, two costs, equivariance, three validations");
+        assert!(page.find("class=\"verdict\"").unwrap() < page.find("<table>").unwrap(), "the verdict comes first");
+        for part in [
+            "21.00",
+            "98,442",
+            "equi compare mnist-rot --preset quick",
+            "0.1.0 (1a2b3c4)",
+            "0.22.1",
+            "4.3\u{202f}×\u{202f}10⁻⁷",
+        ] {
+            assert!(page.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn text_from_outside_is_escaped_everywhere() {
+        let mut results = sample(2);
+        let evil = "<script>\"x\" & 'y'</script>";
+        results.arms[0].name = evil.into();
+        results.arms[0].model = evil.into();
+        results.arms[1].augmentation = evil.into();
+        for cell in &mut results.cells {
+            if cell.arm == "plain" {
+                cell.arm = evil.into();
+            }
+            if let Some(metric) = &mut cell.metric {
+                metric.name = evil.into();
+            }
+        }
+        diverge(&mut results.cells[0]);
+        results.cells[0].message = Some(evil.into());
+        for field in [
+            &mut results.task,
+            &mut results.preset,
+            &mut results.device,
+            &mut results.burn,
+            &mut results.commit,
+            &mut results.command,
+            &mut results.matched_by,
+        ] {
+            *field = evil.into();
+        }
+        conclude(&mut results);
+        let page = html(&results);
+        assert!(!page.contains("<script") && !page.contains("</script"));
+        assert!(page.contains("&lt;script&gt;&quot;x&quot; &amp; &#39;y&#39;&lt;/script&gt;"));
+    }
+
+    #[test]
+    fn diverged_cells_are_shown_as_such() {
+        let mut results = sample(2);
+        diverge(&mut results.cells[0]);
+        results.cells[2..4].iter_mut().for_each(diverge);
+        conclude(&mut results);
+        let page = html(&results);
+        assert!(page.contains("1 of 2 diverged") && page.contains("<td class=\"lost\">diverged</td>"));
+        assert!(page.contains("18 (3 diverged)") && page.contains("the loss was NaN at step 31"));
+        results.cells.iter_mut().for_each(diverge);
+        conclude(&mut results);
+        let page = html(&results);
+        assert!(page.contains("None of the 18 networks") && page.contains("No network was measured"));
+        results.cells.clear();
+        conclude(&mut results);
+        assert!(html(&results).contains("No network was trained"));
+    }
+}

@@ -1,0 +1,76 @@
+//! The result on a terminal of 80 columns.
+
+use comfy_table::{Cell as Entry, CellAlignment, Table, presets};
+
+use super::{digest::ArmDigest, number};
+use crate::compare::results::{CellStatus, Results};
+
+/// Two tables: the metric by arm and training-set size, and what every arm costs and how equivariant it is.
+pub fn table(results: &Results) -> String {
+    let name = results.metric_name().unwrap_or("metric");
+    let sizes = results.sizes();
+
+    let mut errors = plain_table();
+    errors.set_header(
+        [name.to_string()].into_iter().chain(sizes.iter().map(|&n| format!("n = {}", number::count(n as u64)))),
+    );
+    for arm in &results.arms {
+        let row = sizes.iter().map(|&size| entry(results, &arm.name, size, name));
+        errors.add_row([Entry::new(&arm.name)].into_iter().chain(row));
+    }
+    let arms: Vec<ArmDigest> = results.arms.iter().map(|arm| ArmDigest::new(results, arm)).collect();
+    let mut costs = plain_table();
+    costs.set_header([
+        "arm",
+        "parameters",
+        "MFLOPs\na sample",
+        "samples/s\ntraining",
+        "exact\nerror",
+        "45 degree\nerror",
+    ]);
+    for arm in &arms {
+        let error = |value: Option<f64>| value.map_or("-".into(), number::magnitude);
+        costs.add_row([
+            arm.arm.name.clone(),
+            number::count(arm.arm.parameters as u64),
+            number::plain(arm.mega_flops()),
+            arm.samples_per_second.map_or("-".into(), number::plain),
+            error(arm.exact),
+            error(arm.rotation_45),
+        ]);
+    }
+    let floor = arms.iter().filter_map(|arm| arm.resampling_floor_45).reduce(f64::max);
+    let floor = floor.map(|floor| format!(".\nResampling alone changes the images by {}", number::magnitude(floor)));
+    for table in [&mut errors, &mut costs] {
+        table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    }
+    format!(
+        "{errors}\nMean over the seeds [95 % confidence interval]; lower is better.\n\n{costs}\n\
+         Error: relative change of the logits under quarter turns and flips (exact) and\n\
+         under 45 degrees, the largest over the networks of an arm{}.\n",
+        floor.unwrap_or_default()
+    )
+}
+
+fn plain_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table
+}
+
+fn entry(results: &Results, arm: &str, size: usize, name: &str) -> Entry {
+    let values = results.values(arm, size);
+    let diverged = results.at(arm, size).filter(|cell| cell.status == CellStatus::Diverged).count();
+    let mut text = match crate::compare::stats::mean(&values) {
+        Some(mean) => number::metric(name, mean),
+        None if diverged > 0 => return Entry::new("diverged"),
+        None => return Entry::new("-"),
+    };
+    if let Some([low, high]) = crate::compare::stats::ci95(&values) {
+        text += &format!("\n[{}, {}]", number::metric(name, low), number::metric(name, high));
+    }
+    if diverged > 0 {
+        text += &format!("\n{diverged} diverged");
+    }
+    Entry::new(text)
+}

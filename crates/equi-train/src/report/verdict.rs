@@ -1,0 +1,383 @@
+//! One paragraph from the numbers, as careful as the number of seeds demands.
+
+use super::{
+    digest::ArmDigest,
+    number::{self, count, enumeration, magnitude},
+};
+use crate::compare::{
+    results::{Cell, CellStatus, Results},
+    stats::{ci95, mean},
+};
+
+/// Exact symmetries move a network's logits by rounding alone: about 1e-6 in `f32`. Above this something is broken.
+const ROUNDING: f64 = 1e-4;
+
+/// Answers the question of the study: which arm errs least with few and with many samples, whether augmentation
+/// catches up, how equivariant the trained networks are, what they cost, and how far all this can be trusted.
+pub fn verdict(results: &Results) -> String {
+    let Some(name) = results.metric_name() else {
+        return nothing(results);
+    };
+    let sizes: Vec<usize> = results.sizes().into_iter().filter(|&size| !ranking(results, size).is_empty()).collect();
+    let [Some(&smallest), Some(&largest)] = [sizes.first(), sizes.last()] else {
+        return nothing(results);
+    };
+
+    let mut sentences = vec![race(results, name, smallest)];
+    if largest != smallest {
+        sentences.push(race(results, name, largest));
+        sentences.extend(catching_up(results, name, smallest, largest));
+    }
+    sentences.extend(trust(results, &sizes));
+    sentences.extend(symmetry(results));
+    sentences.extend(cost(results));
+    sentences.extend(diverged(results));
+    sentences.join(" ")
+}
+
+fn nothing(results: &Results) -> String {
+    let total = results.cells.len();
+    if total == 0 {
+        return "No network was trained, so there is nothing to compare.".into();
+    }
+    format!(
+        "None of the {total} networks reached a finite test metric, so there is nothing to compare: every cell \
+         diverged. A lower learning rate is the first thing to try."
+    )
+}
+
+/// An arm at one training-set size.
+struct Standing<'a> {
+    arm: &'a str,
+    values: Vec<f64>,
+    mean: f64,
+}
+
+/// The arms that have a metric at this size, the lowest mean first.
+fn ranking(results: &Results, size: usize) -> Vec<Standing<'_>> {
+    let mut ranking: Vec<Standing> = results
+        .arms
+        .iter()
+        .filter_map(|arm| {
+            let values = results.values(&arm.name, size);
+            Some(Standing { arm: &arm.name, mean: mean(&values)?, values })
+        })
+        .collect();
+    ranking.sort_by(|a, b| a.mean.total_cmp(&b.mean));
+    ranking
+}
+
+fn race(results: &Results, name: &str, size: usize) -> String {
+    let (quantity, unit) = number::quantity(name);
+    let ranking = ranking(results, size);
+    let value = |standing: &Standing| match ci95(&standing.values) {
+        Some([low, high]) => format!(
+            "{}{unit} (95 % interval {} to {})",
+            number::metric(name, standing.mean),
+            number::metric(name, low),
+            number::metric(name, high)
+        ),
+        None => format!("{}{unit}", number::metric(name, standing.mean)),
+    };
+    let best = &ranking[0];
+    let Some(second) = ranking.get(1) else {
+        return format!(
+            "With {} training samples only one arm has a result: {} reaches a {quantity} of {}.",
+            count(size as u64),
+            best.arm,
+            value(best)
+        );
+    };
+    let mut sentence = format!(
+        "With {} training samples {} has the lowest mean {quantity}, {}, before {} with {}",
+        count(size as u64),
+        best.arm,
+        value(best),
+        second.arm,
+        value(second)
+    );
+    if let (Some([_, high]), Some([low, _])) = (ci95(&best.values), ci95(&second.values)) {
+        let (won, of) = won(results, size, best.arm, second.arm);
+        sentence += &format!("; it is lower with {won} of {of} seeds, and the intervals ");
+        sentence += if high < low { "do not overlap" } else { "overlap, so they do not settle the order" };
+    }
+    for rest in &ranking[2..] {
+        sentence += &format!("; {} has {}{unit}", rest.arm, number::metric(name, rest.mean));
+    }
+    sentence + "."
+}
+
+/// With how many of the seeds that both arms finished the first is below the second.
+fn won(results: &Results, size: usize, first: &str, second: &str) -> (usize, usize) {
+    let pairs: Vec<(f64, f64)> = results
+        .at(first, size)
+        .filter_map(|cell| {
+            let other = results.at(second, size).find(|other| other.seed == cell.seed)?;
+            Some((cell.value()?, other.value()?))
+        })
+        .collect();
+    (pairs.iter().filter(|(a, b)| a < b).count(), pairs.len())
+}
+
+/// The question of the study, on the means: does augmentation reach the equivariant arms as data grow?
+fn catching_up(results: &Results, name: &str, smallest: usize, largest: usize) -> Option<String> {
+    let best =
+        |size: usize, kind: &str| ranking(results, size).into_iter().find(|standing| standing.arm.starts_with(kind));
+    let (few_equivariant, few_augmented) = (best(smallest, "equivariant")?, best(smallest, "augmented")?);
+    let (many_equivariant, many_augmented) = (best(largest, "equivariant")?, best(largest, "augmented")?);
+    let unit = if name.ends_with('%') { " points" } else { "" };
+    let gap = |a: f64, b: f64| format!("{}{unit}", number::metric(name, (a - b).abs()));
+    let few = few_augmented.mean - few_equivariant.mean;
+    let many = many_augmented.mean - many_equivariant.mean;
+    let (n_few, n_many) = (count(smallest as u64), count(largest as u64));
+
+    let mut sentence = match (few > 0.0, many > 0.0) {
+        (true, true) => format!(
+            "Augmentation does not catch up at these sizes: it is {} behind with {n_few} samples and {} behind with {n_many}",
+            gap(few_augmented.mean, few_equivariant.mean),
+            gap(many_augmented.mean, many_equivariant.mean)
+        ),
+        (true, false) => format!(
+            "Augmentation catches up: it is {} behind with {n_few} samples and {} ahead with {n_many}",
+            gap(few_augmented.mean, few_equivariant.mean),
+            gap(many_augmented.mean, many_equivariant.mean)
+        ),
+        (false, false) => format!(
+            "Augmentation is not behind at either end: it is {} ahead with {n_few} samples and {} ahead with {n_many}",
+            gap(few_augmented.mean, few_equivariant.mean),
+            gap(many_augmented.mean, many_equivariant.mean)
+        ),
+        (false, true) => format!(
+            "Augmentation is {} ahead with {n_few} samples and {} behind with {n_many}",
+            gap(few_augmented.mean, few_equivariant.mean),
+            gap(many_augmented.mean, many_equivariant.mean)
+        ),
+    };
+    if few > 0.0 {
+        let reached = results.sizes().into_iter().find(|&size| {
+            size > smallest && best(size, "augmented").is_some_and(|augmented| augmented.mean <= few_equivariant.mean)
+        });
+        sentence += &match reached {
+            Some(size) => format!(
+                "; it needs {} samples to reach what {} reaches with {n_few}",
+                count(size as u64),
+                few_equivariant.arm
+            ),
+            None => format!("; even with {n_many} it stays above what {} reaches with {n_few}", few_equivariant.arm),
+        };
+    }
+    Some(sentence + ".")
+}
+
+fn trust(results: &Results, sizes: &[usize]) -> Option<String> {
+    let counts = || {
+        results
+            .arms
+            .iter()
+            .flat_map(|arm| sizes.iter().map(|&size| results.values(&arm.name, size).len()))
+            .filter(|&n| n > 0)
+    };
+    let (fewest, most) = (counts().min()?, counts().max()?);
+    Some(match (fewest, most) {
+        (1, 1) => "Every number is from a single seed, so nothing is known about the spread and any of these orders \
+                   may be chance."
+            .into(),
+        (1, _) => format!(
+            "Some numbers are from a single seed (others from up to {most}), so nothing is known about their spread."
+        ),
+        (2, _) => format!(
+            "These are only {} seeds per cell: an indication, and no claim of significance.",
+            if most == 2 { "two".into() } else { format!("two to {most}") }
+        ),
+        (fewest, most) => format!(
+            "Intervals are over {} seeds; they cover the weights, the samples drawn and their order, not the choice of \
+             architecture and training recipe.",
+            if fewest == most { most.to_string() } else { format!("{fewest} to {most}") }
+        ),
+    })
+}
+
+fn symmetry(results: &Results) -> Option<String> {
+    let arms: Vec<ArmDigest> = results.arms.iter().map(|arm| ArmDigest::new(results, arm)).collect();
+    let list = |pick: fn(&ArmDigest) -> Option<f64>| {
+        let items: Vec<String> =
+            arms.iter().filter_map(|arm| Some(format!("{} ({})", magnitude(pick(arm)?), arm.arm.name))).collect();
+        (!items.is_empty()).then(|| enumeration(&items))
+    };
+    let exact = list(|arm| arm.exact)?;
+    let mut sentence =
+        format!("Quarter turns and flips change the trained networks' outputs by at most {exact} of their norm");
+    if let Some(turned) = list(|arm| arm.rotation_45) {
+        sentence += &format!("; a turn by 45 degrees changes them by {turned}");
+        let floor = arms.iter().filter_map(|arm| arm.resampling_floor_45).fold(f64::NAN, f64::max);
+        if floor.is_finite() {
+            sentence +=
+                &format!(", where resampling alone, there and back, changes the images by {}", magnitude(floor));
+        }
+    }
+    sentence += ".";
+    let broken: Vec<String> = arms
+        .iter()
+        .filter(|arm| {
+            arm.arm.name.starts_with("equivariant") && arm.exact.is_some_and(|error| error.is_nan() || error > ROUNDING)
+        })
+        .map(|arm| arm.arm.name.clone())
+        .collect();
+    if !broken.is_empty() {
+        sentence += &format!(
+            " That is more than rounding explains for {}: treat it as not equivariant until the cause is found.",
+            enumeration(&broken)
+        );
+    }
+    Some(sentence)
+}
+
+fn cost(results: &Results) -> Option<String> {
+    let flops: Vec<String> = results
+        .arms
+        .iter()
+        .map(|arm| format!("{} ({})", number::plain(arm.flops_per_sample as f64 / 1e6), arm.name))
+        .collect();
+    if flops.is_empty() {
+        return None;
+    }
+    let matched = match results.matched_by.as_str() {
+        "params" => "parameters",
+        "flops" => "FLOPs",
+        other => other,
+    };
+    let mut sentence =
+        format!("The arms are matched by {matched}; the forward pass of a sample costs {} MFLOPs", enumeration(&flops));
+    let speed = |name: &str| {
+        let arm = results.arms.iter().find(|arm| arm.name == name)?;
+        ArmDigest::new(results, arm).samples_per_second.filter(|&speed| speed > 0.0)
+    };
+    if let (Some(equivariant), Some(augmented)) = (speed("equivariant"), speed("augmented")) {
+        sentence += &format!(
+            ", and on {} training takes equivariant {:.1} times as long per sample as augmented",
+            results.device,
+            augmented / equivariant
+        );
+    }
+    Some(sentence + ".")
+}
+
+fn diverged(results: &Results) -> Option<String> {
+    let lost: Vec<&Cell> = results.cells.iter().filter(|cell| cell.status == CellStatus::Diverged).collect();
+    let names: Vec<String> = lost
+        .iter()
+        .map(|cell| format!("{} with {} samples, seed {}", cell.arm, count(cell.train_size as u64), cell.seed))
+        .collect();
+    (!lost.is_empty()).then(|| {
+        format!(
+            "{} of {} networks diverged and {} left out of the means: {}.",
+            lost.len(),
+            results.cells.len(),
+            if lost.len() == 1 { "is" } else { "are" },
+            names.join("; ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::sample::{diverge, sample},
+        *,
+    };
+
+    #[test]
+    fn few_samples_favour_equivariance_and_the_words_say_so() {
+        let text = verdict(&sample(3));
+        assert!(
+            text.starts_with("With 100 training samples equivariant has the lowest mean test error, 21.00 %"),
+            "{text}"
+        );
+        assert!(text.contains("it is lower with 3 of 3 seeds, and the intervals do not overlap"), "{text}");
+        assert!(
+            text.contains("Augmentation does not catch up at these sizes: it is 17.00 points behind with 100"),
+            "{text}"
+        );
+        assert!(text.contains("it needs 400 samples to reach what equivariant reaches with 100"), "{text}");
+        assert!(text.contains("Intervals are over 3 seeds"), "{text}");
+        assert!(text.contains("0.41 (augmented)"), "{text}");
+        assert!(
+            text.contains("matched by parameters")
+                && text.contains("training takes equivariant 3.4 times as long per sample as augmented"),
+            "{text}"
+        );
+        assert!(!text.contains("not equivariant") && !text.contains("diverged") && !text.contains("NaN"), "{text}");
+    }
+
+    #[test]
+    fn two_seeds_claim_nothing() {
+        let text = verdict(&sample(2));
+        assert!(text.contains("only two seeds per cell: an indication, and no claim of significance"), "{text}");
+        assert!(text.contains("of 2 seeds"), "{text}");
+    }
+
+    #[test]
+    fn one_seed_has_no_interval_and_says_what_that_means() {
+        let text = verdict(&sample(1));
+        assert!(text.contains("single seed") && !text.contains("interval"), "{text}");
+    }
+
+    #[test]
+    fn augmentation_may_win() {
+        let mut results = sample(3);
+        for cell in results.cells.iter_mut().filter(|cell| cell.arm == "augmented" && cell.train_size == 1600) {
+            cell.metric.as_mut().unwrap().value = 1.0;
+        }
+        let text = verdict(&results);
+        assert!(
+            text.contains("With 1,600 training samples augmented has the lowest mean test error, 1.00 %"),
+            "{text}"
+        );
+        assert!(text.contains("Augmentation catches up: it is 17.00 points behind with 100 samples and"), "{text}");
+    }
+
+    #[test]
+    fn overlap_is_not_hidden() {
+        let mut results = sample(3);
+        for (i, cell) in results.cells.iter_mut().filter(|cell| cell.arm == "augmented").enumerate() {
+            cell.metric.as_mut().unwrap().value = [2.0, 30.0, 70.0][i % 3];
+        }
+        assert!(verdict(&results).contains("overlap, so they do not settle the order"));
+    }
+
+    #[test]
+    fn a_diverged_cell_is_named_and_all_diverged_is_no_comparison() {
+        let mut results = sample(2);
+        diverge(&mut results.cells[0]);
+        let text = verdict(&results);
+        assert!(
+            text.contains("1 of 18 networks diverged and is left out of the means: plain with 100 samples, seed 0."),
+            "{text}"
+        );
+        results.cells.iter_mut().for_each(diverge);
+        assert!(verdict(&results).starts_with("None of the 18 networks reached a finite test metric"));
+        results.cells.clear();
+        assert!(verdict(&results).starts_with("No network was trained"));
+    }
+
+    #[test]
+    fn a_broken_symmetry_is_called_so() {
+        let mut results = sample(2);
+        let cell = results.cells.iter_mut().find(|cell| cell.arm == "equivariant").unwrap();
+        cell.equivariance_error.as_mut().unwrap().exact = 0.02;
+        assert!(verdict(&results).contains("more than rounding explains for equivariant"));
+        let cell = results.cells.iter_mut().find(|cell| cell.arm == "equivariant").unwrap();
+        cell.equivariance_error.as_mut().unwrap().exact = f64::NAN;
+        assert!(verdict(&results).contains("more than rounding explains for equivariant"), "NaN must not pass");
+    }
+
+    #[test]
+    fn missing_pieces_are_left_out() {
+        let mut results = sample(2);
+        results.cells.iter_mut().for_each(|cell| cell.equivariance_error = None);
+        let text = verdict(&results);
+        assert!(!text.contains("Quarter turns"), "{text}");
+        results.arms.retain(|arm| arm.name == "plain");
+        assert!(verdict(&results).contains("only one arm has a result: plain"));
+    }
+}
