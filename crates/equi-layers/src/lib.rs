@@ -3,4 +3,7 @@
 //! Every layer is a plain `#[derive(Module)]` type with `forward(Tensor) -> Tensor`; its field types live in its configuration
 //! and are checked when it is built.
 
+pub mod error;
 pub mod planar;
+
+pub use error::{LayerError, Result};
