@@ -286,8 +286,7 @@ fn meaning(page: &mut String, results: &Results, name: &str) -> std::fmt::Result
         ("Parameters and FLOPs".into(), format!("{matched}. Parameters are counted on the built network; FLOPs are those \
             of one forward pass of one sample, two for a multiply-add, layer by layer. Augmentation costs nothing in \
             FLOPs here and shows in the samples per second.")),
-        ("Samples per second, training time, peak memory".into(), "Wall clock of the training loop on this machine and \
-            device, with nothing else assumed; compare them within this report only. Peak memory is that of the whole \
+        ("Samples per second, training time, peak memory".into(), "Wall clock of the training loop on this machine and device; compare them within this report only. Peak memory is that of the whole \
             process up to then, so it never falls from one network to the next.".into()),
         ("Equivariance error".into(), "‖f(g·x) − f(x)‖ / ‖f(x)‖ for the logits f of a batch of test images x. Exact \
             symmetries g are quarter turns and flips, which move pixels without changing them: an equivariant network is \
