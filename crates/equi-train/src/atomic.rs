@@ -8,7 +8,7 @@ use std::path::Path;
 /// held before or all of `bytes`.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = parent(path);
-    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
+    let mut file = shared(tempfile::Builder::new().prefix(".tmp-"), 0o666).tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
@@ -18,7 +18,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Makes the folder `path`, which must not exist, with `files` in it, all at once.
 pub fn write_folder(path: &Path, files: &[(&str, &[u8])]) -> io::Result<()> {
     let parent = parent(path);
-    let folder = tempfile::Builder::new().prefix(".tmp-").tempdir_in(parent)?;
+    let folder = shared(tempfile::Builder::new().prefix(".tmp-"), 0o777).tempdir_in(parent)?;
     for (name, bytes) in files {
         let mut file = File::create_new(folder.path().join(name))?;
         file.write_all(bytes)?;
@@ -42,6 +42,18 @@ pub fn sweep(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Temporary files are private by default; these become results, so the umask decides, as for any other file.
+#[cfg(unix)]
+fn shared<'a, 'b>(builder: &'a mut tempfile::Builder<'b, 'b>, mode: u32) -> &'a tempfile::Builder<'b, 'b> {
+    use std::os::unix::fs::PermissionsExt;
+    builder.permissions(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn shared<'a, 'b>(builder: &'a mut tempfile::Builder<'b, 'b>, _: u32) -> &'a tempfile::Builder<'b, 'b> {
+    builder
 }
 
 fn parent(path: &Path) -> &Path {

@@ -7,6 +7,7 @@ pub mod cost;
 pub mod data;
 pub mod device;
 pub mod fit;
+pub mod memory;
 pub mod model;
 pub mod report;
 pub mod seed;

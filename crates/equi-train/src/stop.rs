@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Stop(Arc<AtomicBool>);
 
 /// The exit code of a process ended by Ctrl-C.
-pub const INTERRUPTED: i32 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 impl Stop {
     /// A flag that is not raised.
@@ -26,7 +26,7 @@ impl Stop {
         let raised = stop.clone();
         ctrlc::try_set_handler(move || {
             if raised.is_raised() {
-                std::process::exit(INTERRUPTED);
+                std::process::exit(INTERRUPTED.into());
             }
             raised.raise();
         })?;

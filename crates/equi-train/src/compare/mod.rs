@@ -1,5 +1,25 @@
 //! The comparison study: the same data, the same budget, different ways to know a symmetry.
+//!
+//! A *cell* is one arm, trained on one number of samples with one seed. A [`Plan`] lists the cells, [`compare`] runs
+//! them: every finished cell is a file of its own under `OUT/cells`, so a run that is stopped or killed loses the epoch
+//! it was in and nothing else.
+//!
+//! A new arm is one entry in [`ARMS`]; a new task is one file in `tasks/` and one entry in [`TASKS`].
 
 pub mod probe;
 pub mod results;
 pub mod stats;
+
+mod arm;
+mod error;
+mod folder;
+mod plan;
+mod run;
+mod task;
+mod tasks;
+
+pub use arm::{ARMS, Arm, Network, arm, nearest_width};
+pub use error::CompareError;
+pub use plan::{CellPlan, MatchBy, Plan, Preset, Recipe, Request};
+pub use run::{Study, compare};
+pub use task::{TASKS, Task, Trials, task};

@@ -1,7 +1,7 @@
 //! The baseline: convolution, batch norm and ELU, three times, with the layout of the equivariant network.
 //!
 //! ```text
-//! conv 7 -> BN -> ELU -> pool -> conv 5 -> BN -> ELU -> pool -> conv 5 -> BN -> ELU -> mean over pixels -> linear
+//! conv 7 -> BN -> ELU -> pool -> conv 5 -> BN -> ELU -> pool -> conv 5 -> BN -> ELU -> maximum -> linear
 //! 29 x 29                        15 x 15                        8 x 8
 //! ```
 //!
@@ -11,7 +11,7 @@ use std::fmt;
 
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::pool::{AvgPool2d, AvgPool2dConfig};
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::elu;
 use burn::tensor::{Device, TensorData};
@@ -40,7 +40,7 @@ pub struct PlainCnnConfig {
 #[derive(Module, Debug)]
 pub struct PlainCnn {
     blocks: Vec<Block>,
-    pool: AvgPool2d,
+    pool: MaxPool2d,
     /// `[2 * width, classes]`
     head: Linear,
 }
@@ -87,10 +87,9 @@ impl PlainCnnConfig {
         head.bias = Some(Param::from_tensor(Tensor::zeros([self.classes], device)));
         PlainCnn {
             blocks,
-            pool: AvgPool2dConfig::new([3, 3])
+            pool: MaxPool2dConfig::new([3, 3])
                 .with_strides([2, 2])
                 .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
-                .with_count_include_pad(false)
                 .init(),
             head,
         }
@@ -135,7 +134,7 @@ impl Classifier for PlainCnn {
                 features = self.pool.forward(features);
             }
         }
-        let pooled = features.flatten::<3>(2, 3).mean_dim(2).squeeze_dim::<2>(2);
+        let pooled = features.flatten::<3>(2, 3).max_dim(2).squeeze_dim::<2>(2);
         self.head.forward(pooled)
     }
 }

@@ -85,7 +85,8 @@ pub fn json(results: &Results) -> String {
 
 /// Writes `results.json`, `results.csv` and `report.html` into `folder`, each of them whole or not at all.
 pub fn write(results: &Results, folder: &Path) -> Result<(), ReportError> {
-    for (name, content) in [(JSON, json(results)), (CSV, csv(results)?), (HTML, html(results))] {
+    // The JSON last: where it is, the others are.
+    for (name, content) in [(CSV, csv(results)?), (HTML, html(results)), (JSON, json(results))] {
         let path = folder.join(name);
         atomic::write(&path, content.as_bytes()).map_err(|source| ReportError::Write { path, source })?;
     }

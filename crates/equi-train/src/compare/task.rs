@@ -1,0 +1,53 @@
+//! What the arms compete in. A new task is one file in `tasks/` and one entry in [`TASKS`].
+
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use super::results::{ArmSummary, Cell};
+use super::tasks::MnistRot;
+use super::{Arm, CellPlan, CompareError, MatchBy, Plan, Preset, Recipe};
+use crate::fit::Session;
+
+/// All tasks.
+pub const TASKS: [&dyn Task; 1] = [&MnistRot];
+
+/// The task called `name`.
+pub fn task(name: &str) -> Option<&'static dyn Task> {
+    TASKS.into_iter().find(|task| task.name() == name)
+}
+
+/// A task: its data, its networks, and how long they are trained.
+pub trait Task: Sync {
+    /// As the command line and `results.json` name it.
+    fn name(&self) -> &'static str;
+
+    /// What it asks, in one line.
+    fn about(&self) -> &'static str;
+
+    /// Fewest and most training samples.
+    fn train_sizes(&self) -> (usize, usize);
+
+    /// How the cells of `preset` are trained.
+    fn recipe(&self, preset: Preset) -> Recipe;
+
+    /// The network of `arm`, its cost, counted on the network as built on `device`, and its augmentation.
+    fn contestant(&self, arm: &Arm, preset: Preset, matched_by: MatchBy, device: &Device) -> ArmSummary;
+
+    /// Loads the data of `plan`, from the folder `data` or from where the task keeps it.
+    ///
+    /// # Errors
+    ///
+    /// When the data cannot be used.
+    fn open(&self, plan: &Plan, data: Option<&Path>, device: &Device) -> Result<Box<dyn Trials>, CompareError>;
+}
+
+/// A task with its data in memory.
+pub trait Trials {
+    /// Trains and tests one cell. `progress` hears of every optimiser step, counted from 1.
+    ///
+    /// # Errors
+    ///
+    /// When the cell was stopped or its checkpoint is unusable. A diverging cell is no error.
+    fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError>;
+}

@@ -1,0 +1,5 @@
+//! One file a task.
+
+mod mnist_rot;
+
+pub use mnist_rot::MnistRot;

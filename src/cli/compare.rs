@@ -1,0 +1,86 @@
+//! `equi compare`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use equi_train::compare::{self, CompareError, Request};
+use equi_train::report;
+use equi_train::stop::Stop;
+
+use super::{Failure, Outcome};
+
+/// Train the same task with and without symmetry built in, and report which pays off.
+///
+/// Every finished model is kept at once: after Ctrl-C, a crash or a power cut, the same command with `--resume` goes on
+/// and ends with the same results.
+#[derive(Debug, Args)]
+#[command(after_help = "Tasks: mnist-rot (which digit is it, in any orientation?)\n\
+    Arms:  plain, augmented\n\n\
+    The device may also be named by the environment variable BURN_DEVICE.")]
+pub struct Compare {
+    /// What to compare on, such as mnist-rot
+    task: String,
+    /// How much work: quick (minutes on two cores), standard, paper; smoke is for tests, its numbers mean nothing
+    #[arg(long, default_value = "quick")]
+    preset: String,
+    /// Contestants, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',')]
+    arms: Option<Vec<String>>,
+    /// Numbers of training samples, separated by commas [default: the preset's]
+    #[arg(long, value_delimiter = ',')]
+    sizes: Option<Vec<usize>>,
+    /// How often every cell is repeated with other random numbers [default: the preset's]
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// What the networks have in common: params or flops
+    #[arg(long = "match", default_value = "params")]
+    matched_by: String,
+    /// auto, flex, wgpu, vulkan, metal, webgpu, cuda, rocm or ndarray
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Folder of the data set [default: where the task keeps it]
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Output folder [default: runs/TASK-PRESET]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Go on with the unfinished run in the output folder
+    #[arg(long)]
+    resume: bool,
+}
+
+impl Compare {
+    pub fn run(self) -> Outcome {
+        let stop = Stop::on_signal().map_err(|error| Failure { message: error.to_string(), code: 1 })?;
+        let request = Request {
+            task: self.task,
+            preset: Some(self.preset),
+            arms: self.arms,
+            sizes: self.sizes,
+            seeds: self.seeds,
+            matched_by: Some(self.matched_by),
+            device: Some(self.device),
+            data: self.data,
+            out: self.out,
+            resume: self.resume,
+            version: env!("EQUI_VERSION").to_string(),
+        };
+        let study = compare::compare(&request, &stop)?;
+        let out = study.out.display();
+        if study.found_finished {
+            println!(
+                "This comparison was finished before; {out} was left as it is. To run it again, choose another --out.\n"
+            );
+        }
+        println!("{}", report::table(&study.results));
+        println!("{}\n", study.results.verdict);
+        println!("Written to {out}: report.html, results.csv, results.json");
+        Ok(())
+    }
+}
+
+impl From<CompareError> for Failure {
+    fn from(error: CompareError) -> Self {
+        Self { code: error.exit_code(), message: error.to_string() }
+    }
+}

@@ -1,0 +1,217 @@
+//! The command as its users meet it: bad input, interruptions, and what is left on disk.
+#![cfg(feature = "flex")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+fn equi(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_equi"));
+    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("BURN_DEVICE");
+    command
+}
+
+/// Nine cells of a few steps each: enough to be caught in the middle.
+fn smoke(out: &Path) -> Command {
+    let mut command = equi(&["compare", "mnist-rot", "--preset", "smoke", "--device", "flex"]);
+    command.args(["--sizes", "50,100,200", "--out"]).arg(out);
+    command
+}
+
+fn run(mut command: Command) -> Output {
+    command.output().expect("the command starts")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[track_caller]
+fn fails(output: &Output, code: i32, words: &[&str]) {
+    let message = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    for word in words {
+        assert!(message.contains(word), "no `{word}` in: {message}");
+    }
+}
+
+/// `results.json` without what a clock or the memory of the machine decides, and the verdict, which may quote it.
+fn results(out: &Path) -> Value {
+    let text = fs::read_to_string(out.join("results.json")).expect("results.json is there");
+    let mut value: Value = serde_json::from_str(&text).expect("results.json is JSON");
+    for cell in value["cells"].as_array_mut().expect("cells") {
+        for measured in ["train_seconds", "samples_per_second", "peak_rss_mib"] {
+            assert!(cell.as_object_mut().expect("a cell").remove(measured).is_some(), "no {measured}");
+        }
+    }
+    value.as_object_mut().expect("an object").remove("verdict");
+    value
+}
+
+fn wait(condition: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < Duration::from_secs(120), "nothing happens");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+fn cells(out: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(out.join("cells")) else {
+        return 0;
+    };
+    entries.flatten().filter(|entry| entry.path().extension().is_some_and(|extension| extension == "json")).count()
+}
+
+fn start(mut command: Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts")
+}
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("out");
+    (folder, out)
+}
+
+#[test]
+fn unknown_names_list_the_known_ones() {
+    fails(&run(equi(&["compare", "mnist"])), 2, &["mnist-rot"]);
+    fails(&run(equi(&["compare", "mnist-rot", "--preset", "huge"])), 2, &["`huge`", "quick", "paper"]);
+    fails(&run(equi(&["compare", "mnist-rot", "--arms", "plain,magic"])), 2, &["`magic`", "augmented"]);
+    fails(&run(equi(&["compare", "mnist-rot", "--match", "time"])), 2, &["params, flops"]);
+    fails(&run(equi(&["compare", "mnist-rot", "--device", "tpu"])), 2, &["`tpu`", "flex"]);
+    fails(&run(equi(&["compare", "mnist-rot", "--sizes", "50,999999"])), 2, &["999999", "12000"]);
+    fails(&run(equi(&["compare", "mnist-rot", "--sizes", "many"])), 2, &["many"]);
+    fails(&run(equi(&["data", "imagenet"])), 2, &["mnist"]);
+    let mut by_variable = equi(&["compare", "mnist-rot"]);
+    by_variable.env("BURN_DEVICE", "tpu");
+    fails(&run(by_variable), 2, &["`tpu`", "BURN_DEVICE"]);
+}
+
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn a_device_outside_this_build_names_its_feature() {
+    fails(&run(equi(&["compare", "mnist-rot", "--device", "cuda"])), 2, &["--features cuda"]);
+}
+
+#[test]
+fn the_data_set_is_verified() {
+    let output = run(equi(&["data", "mnist"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (empty, _) = folder();
+    let mut command = equi(&["data", "mnist", "--data"]);
+    command.arg(empty.path());
+    fails(&run(command), 1, &["not the real ones"]);
+}
+
+#[test]
+fn missing_data_touches_nothing() {
+    let (empty, out) = folder();
+    let mut command = smoke(&out);
+    command.arg("--data").arg(empty.path());
+    fails(&run(command), 1, &["train-images", "missing"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let (folder, _) = folder();
+    let file = folder.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    fails(&run(smoke(&file)), 1, &["is not a folder", "--out"]);
+    fails(&run(smoke(&file.join("below"))), 1, &["--out"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+}
+
+#[test]
+fn a_folder_with_other_files_is_left_alone() {
+    let (folder, _) = folder();
+    fs::write(folder.path().join("thesis.tex"), "mine").unwrap();
+    fails(&run(smoke(folder.path())), 1, &["thesis.tex", "--out"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn killed_at_any_moment_and_resumed_gives_the_results_of_an_undisturbed_run() {
+    let (_undisturbed, whole) = folder();
+    let output = run(smoke(&whole));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let files = |out: &Path| {
+        let mut names: Vec<_> = fs::read_dir(out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("augmented") && printed.contains("results.json"), "{printed}");
+
+    let (_killed, out) = folder();
+    let mut kills = 0;
+    // Before the first cell, and then inside ever later ones.
+    for delay in [50, 300, 10, 120, 40, 250] {
+        let seen = cells(&out);
+        let mut command = smoke(&out);
+        command.arg("--resume");
+        let mut child = start(command);
+        if kills > 0 {
+            wait(|| cells(&out) > seen || out.join("results.json").exists());
+        }
+        sleep(Duration::from_millis(delay));
+        child.kill().unwrap();
+        if !child.wait().unwrap().success() {
+            kills += 1;
+        }
+    }
+    assert!(kills >= 3, "the run was over after {kills} kills");
+    let mut resumed = smoke(&out);
+    resumed.arg("--resume");
+    let output = run(resumed);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(results(&out), results(&whole));
+    assert_eq!(files(&out), files(&whole));
+
+    // A finished run is shown, not run again and not overwritten; another one is refused.
+    let before = fs::read(out.join("results.json")).unwrap();
+    let again = run(smoke(&out));
+    assert!(again.status.success());
+    assert!(String::from_utf8_lossy(&again.stdout).contains("finished before"));
+    let mut other = smoke(&out);
+    other.args(["--match", "flops"]);
+    fails(&run(other), 1, &["holds another comparison", "matched_by", "--out"]);
+    assert_eq!(fs::read(out.join("results.json")).unwrap(), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_exits_with_130_and_says_how_to_go_on() {
+    let (_undisturbed, whole) = folder();
+    assert!(run(smoke(&whole)).status.success());
+
+    let (_interrupted, out) = folder();
+    let child = start(smoke(&out));
+    wait(|| cells(&out) > 0);
+    let signal = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(signal.success());
+    fails(&child.wait_with_output().unwrap(), 130, &["interrupted", "--resume"]);
+
+    fails(&run(smoke(&out)), 1, &["unfinished", "--resume"]);
+    let mut resumed = smoke(&out);
+    resumed.arg("--resume");
+    assert!(run(resumed).status.success());
+    assert_eq!(results(&out), results(&whole));
+}
+
+#[test]
+fn two_processes_cannot_share_a_folder() {
+    let (_folder, out) = folder();
+    let mut first = start(smoke(&out));
+    wait(|| cells(&out) > 0);
+    let mut second = smoke(&out);
+    second.arg("--resume");
+    fails(&run(second), 1, &["another process", "--out"]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
