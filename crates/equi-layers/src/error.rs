@@ -12,6 +12,15 @@ pub enum LayerError {
     /// A layer that does not commute with the symmetry it was asked for.
     #[error("{0}")]
     Unsupported(String),
+    /// A filter that no weights of the layer give.
+    #[error(
+        "the filter is {distance:.1e} (relative) away from every equivariant one: it belongs to another group, other fields, rings or \
+         cut-offs, or it was not made by a steerable convolution"
+    )]
+    NotEquivariant {
+        /// Norm of the part outside the span, relative to the norm of the filter.
+        distance: f64,
+    },
     /// Options that make no sense.
     #[error("{0}")]
     InvalidConfig(String),
