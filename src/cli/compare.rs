@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use equi_train::compare::{self, CompareError, Request};
+use equi_train::compare::{self, ARMS, CompareError, Request, TASKS};
+use equi_train::device::VARIABLE;
 use equi_train::report;
 use equi_train::stop::Stop;
 
@@ -14,9 +15,7 @@ use super::{Failure, Outcome};
 /// Every finished model is kept at once: after Ctrl-C, a crash or a power cut, the same command with `--resume` goes on
 /// and ends with the same results.
 #[derive(Debug, Args)]
-#[command(after_help = "Tasks: mnist-rot (which digit is it, in any orientation?)\n\
-    Arms:  plain, augmented\n\n\
-    The device may also be named by the environment variable BURN_DEVICE.")]
+#[command(after_help = contestants())]
 pub struct Compare {
     /// What to compare on, such as mnist-rot
     task: String,
@@ -77,6 +76,15 @@ impl Compare {
         println!("Written to {out}: report.html, results.csv, results.json");
         Ok(())
     }
+}
+
+/// What there is to compare, for `--help`.
+fn contestants() -> String {
+    let tasks = TASKS.map(|task| format!("  {:<14} {}\n", task.name(), task.about())).concat();
+    let arms = ARMS.map(|arm| format!("  {:<14} {}\n", arm.name, arm.about)).concat();
+    format!(
+        "Tasks:\n{tasks}\nArms:\n{arms}\nThe environment variable {VARIABLE} names the device where --device does not."
+    )
 }
 
 impl From<CompareError> for Failure {

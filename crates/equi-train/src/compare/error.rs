@@ -52,7 +52,7 @@ pub enum CompareError {
     },
     /// The folder holds another comparison.
     #[error(
-        "{} holds another comparison (its {} differ); nothing was changed: choose another folder with `--out`, or remove it",
+        "{} holds another comparison (different: {}); nothing was changed: choose another folder with `--out`, or remove it",
         out.display(), differences.join(", ")
     )]
     OtherRun {

@@ -231,7 +231,7 @@ impl Plan {
         if arms.is_empty() {
             return Err(CompareError::Request("nothing to compare: give at least one arm".to_string()));
         }
-        let arms = arms.iter().map(|arm| task.contestant(arm, preset, matched_by, &device.device)).collect();
+        let arms = arms.iter().map(|arm| task.contestant(arm, matched_by, &device.device)).collect();
 
         Ok(Self {
             version: request.version.clone(),

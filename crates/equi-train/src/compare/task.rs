@@ -32,7 +32,7 @@ pub trait Task: Sync {
     fn recipe(&self, preset: Preset) -> Recipe;
 
     /// The network of `arm`, its cost, counted on the network as built on `device`, and its augmentation.
-    fn contestant(&self, arm: &Arm, preset: Preset, matched_by: MatchBy, device: &Device) -> ArmSummary;
+    fn contestant(&self, arm: &Arm, matched_by: MatchBy, device: &Device) -> ArmSummary;
 
     /// Loads the data of `plan`, from the folder `data` or from where the task keeps it.
     ///

@@ -6,7 +6,9 @@ use burn::tensor::Device;
 
 use crate::augment::Augmentation;
 use crate::compare::results::{ArmSummary, Cell, CellStatus, Metric};
-use crate::compare::{Arm, CellPlan, CompareError, MatchBy, Network, Plan, Preset, Recipe, Task, Trials, probe};
+use crate::compare::{
+    Arm, CellPlan, CompareError, MatchBy, Network, Plan, Preset, Recipe, Task, Trials, nearest_width, probe,
+};
 use crate::cost::parameters;
 use crate::data::Images;
 use crate::data::mnist;
@@ -98,9 +100,9 @@ impl Task for MnistRot {
         }
     }
 
-    fn contestant(&self, arm: &Arm, preset: Preset, matched_by: MatchBy, device: &Device) -> ArmSummary {
+    fn contestant(&self, arm: &Arm, matched_by: MatchBy, device: &Device) -> ArmSummary {
         let side = SIDE.pixels();
-        let plain = plain(preset, matched_by);
+        let plain = plain(matched_by);
         let (model, parameters, flops_per_sample) = match arm.network {
             Network::Plain => (plain.to_string(), parameters(&plain.init(0, device)), plain.flops(side, side)),
         };
@@ -133,7 +135,7 @@ impl Trials for Digits {
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
         match cell.arm.network {
             Network::Plain => {
-                let config = plain(self.plan.preset, self.plan.matched_by);
+                let config = plain(self.plan.matched_by);
                 self.train(config.init(cell.seed, &self.device), cell, session, progress)
             }
         }
@@ -220,7 +222,70 @@ fn positions(count: usize) -> Vec<usize> {
     (0..count).collect()
 }
 
-/// The plain network of a preset.
-fn plain(_preset: Preset, _matched_by: MatchBy) -> PlainCnnConfig {
-    PlainCnnConfig::new(16, CLASSES)
+/// What the networks of this task may cost: parameters, or operations a sample.
+const BUDGET: (u64, u64) = (40_000, 10_000_000);
+
+/// The plain network whose cost is nearest to the budget.
+fn plain(matched_by: MatchBy) -> PlainCnnConfig {
+    let side = SIDE.pixels();
+    let config = |width| PlainCnnConfig::new(width, CLASSES);
+    config(match matched_by {
+        MatchBy::Params => nearest_width(BUDGET.0, |width| config(width).parameters() as u64),
+        MatchBy::Flops => nearest_width(BUDGET.1, |width| config(width).flops(side, side)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_other_width_is_nearer_to_the_budget() {
+        let side = SIDE.pixels();
+        let gap = |config: PlainCnnConfig, matched_by| match matched_by {
+            MatchBy::Params => (config.parameters() as u64).abs_diff(BUDGET.0),
+            MatchBy::Flops => config.flops(side, side).abs_diff(BUDGET.1),
+        };
+        for matched_by in MatchBy::ALL {
+            let chosen = plain(matched_by);
+            for width in 1..100 {
+                let other = PlainCnnConfig::new(width, CLASSES);
+                assert!(gap(chosen, matched_by) <= gap(other, matched_by), "{other} is nearer than {chosen}");
+            }
+        }
+    }
+    #[cfg(feature = "flex")]
+    #[test]
+    fn a_diverging_cell_is_recorded_and_the_next_one_trains() {
+        use crate::compare::{ARMS, Request};
+        use crate::device::resolve;
+
+        let device = resolve(Some("flex")).unwrap();
+        let request = Request {
+            task: "mnist-rot".to_string(),
+            preset: Some("smoke".to_string()),
+            sizes: Some(vec![20]),
+            ..Request::default()
+        };
+        let plan = Plan::new(&request, &device).unwrap();
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(mnist::FOLDER);
+        let cell = CellPlan { arm: ARMS[1], train_size: 20, seed: 0 };
+        let run = |plan: &Plan| {
+            let trials = MnistRot.open(plan, Some(&data), &device.device).unwrap();
+            trials.run(&cell, &Session::default(), &mut |_| {}).unwrap()
+        };
+
+        let mut wild = plan.clone();
+        wild.recipe.learning_rate = 1e30;
+        let diverged = run(&wild);
+        assert_eq!(diverged.status, CellStatus::Diverged);
+        assert!(diverged.metric.is_none() && diverged.equivariance_error.is_none());
+        assert!(diverged.message.unwrap().contains("learning rate"));
+
+        let done = run(&plan);
+        assert_eq!(done.status, CellStatus::Done);
+        assert_eq!(done.validation_curve.len(), plan.recipe.epochs);
+        assert!(done.metric.unwrap().value <= 100.0);
+        assert!(done.equivariance_error.unwrap().exact > 1e-3, "a plain network is not invariant");
+    }
 }
