@@ -4,9 +4,11 @@ mod construct;
 mod decompose;
 mod induced;
 mod irrep;
+mod spectral;
 mod tensor_product;
 
 pub use irrep::Irrep;
+pub use spectral::FourierGrid;
 pub(crate) use tensor_product::clebsch_gordan;
 
 use nalgebra::DMatrix;
