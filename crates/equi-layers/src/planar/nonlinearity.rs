@@ -1,0 +1,130 @@
+//! Pointwise non-linearities, `(s f)(p)_c = s(f(p)_c)`.
+//!
+//! If `rho(g)` permutes the channels, `s (rho(g) f) = rho(g) (s f)` for every function `s`: regular, quotient and trivial
+//! fields are exactly equivariant to their whole group. Any other representation mixes channels and is refused; the norm,
+//! gated and Fourier non-linearities are for those.
+//!
+//! Cohen and Welling: Group Equivariant Convolutional Networks, ICML 2016.
+
+use burn::module::{Content, DisplaySettings, Module, ModuleDisplay};
+use burn::tensor::{Tensor, activation};
+use equi_core::FieldType;
+use equi_core::check::FieldMap;
+use equi_core::repr::Basis;
+use std::fmt;
+
+use crate::error::{LayerError, Result};
+
+/// A function of one real variable.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Nonlinearity {
+    /// `max(x, 0)`.
+    Relu,
+    /// `x` where positive, else `alpha (exp(x) - 1)`.
+    Elu(f64),
+    /// `x` where positive, else `slope x`.
+    LeakyRelu(f64),
+    /// `x sigmoid(x)`.
+    Silu,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// Hyperbolic tangent.
+    Tanh,
+}
+
+impl Nonlinearity {
+    /// Applies the function to every element.
+    pub fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Relu => activation::relu(x),
+            // Burn's own has the gradient 0 * inf where exp(x) overflows.
+            Self::Elu(alpha) => activation::relu(x.clone()) + (x.clamp_max(0.0).exp() - 1.0) * alpha,
+            Self::LeakyRelu(slope) => activation::leaky_relu(x, slope),
+            Self::Silu => activation::silu(x),
+            Self::Sigmoid => activation::sigmoid(x),
+            Self::Tanh => activation::tanh(x),
+        }
+    }
+}
+
+impl fmt::Display for Nonlinearity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Relu => write!(f, "ReLU"),
+            Self::Elu(1.0) => write!(f, "ELU"),
+            Self::Elu(alpha) => write!(f, "ELU[{alpha}]"),
+            Self::LeakyRelu(slope) => write!(f, "LeakyReLU[{slope}]"),
+            Self::Silu => write!(f, "SiLU"),
+            Self::Sigmoid => write!(f, "Sigmoid"),
+            Self::Tanh => write!(f, "Tanh"),
+        }
+    }
+}
+
+/// A pointwise non-linearity; see the [module](self).
+#[derive(Module, Debug)]
+#[module(custom_display)]
+pub struct Pointwise {
+    #[module(skip)]
+    field_type: FieldType,
+    #[module(skip)]
+    function: Nonlinearity,
+}
+
+impl Pointwise {
+    /// Applies `function` to every channel.
+    ///
+    /// # Errors
+    /// [`LayerError::Unsupported`] if an element of the group does more to a field than permute its channels.
+    pub fn new(field_type: &FieldType, function: Nonlinearity) -> Result<Self> {
+        if let Some(field) = field_type.fields().iter().find(|f| f.basis() != Basis::Permutation) {
+            return Err(LayerError::Unsupported(format!(
+                "{function} acts on each channel, which does not commute with {field} of {}: use NormNonLinearity or \
+                 GatedNonLinearity, or FourierPointwise if the field is spectral",
+                field.group()
+            )));
+        }
+        Ok(Self { field_type: field_type.clone(), function })
+    }
+
+    /// Applies the function.
+    ///
+    /// # Shapes
+    /// - `features`, output: `[batch, field_type.size(), height, width]`
+    ///
+    /// # Panics
+    /// If the channels are not those of the type.
+    pub fn forward(&self, features: Tensor<4>) -> Tensor<4> {
+        self.field_type.assert_channels("Pointwise", features.dims()[1]);
+        self.function.apply(features)
+    }
+
+    /// The function.
+    pub fn function(&self) -> Nonlinearity {
+        self.function
+    }
+}
+
+impl FieldMap for Pointwise {
+    fn input_type(&self) -> FieldType {
+        self.field_type.clone()
+    }
+
+    fn output_type(&self) -> FieldType {
+        self.field_type.clone()
+    }
+
+    fn forward(&self, features: Tensor<4>) -> Tensor<4> {
+        Pointwise::forward(self, features)
+    }
+}
+
+impl ModuleDisplay for Pointwise {
+    fn custom_settings(&self) -> Option<DisplaySettings> {
+        DisplaySettings::new().with_new_line_after_attribute(false).optional()
+    }
+
+    fn custom_content(&self, content: Content) -> Option<Content> {
+        content.set_top_level_type(&format!("{}({})", self.function, self.field_type)).optional()
+    }
+}
