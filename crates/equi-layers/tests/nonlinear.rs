@@ -104,7 +104,7 @@ fn golden_layer(
     let restrict_disentangle = |subgroup| {
         let subgroup = Subgroup::new(input().group(), subgroup).unwrap();
         let restrict = RestrictionModule::new(input(), &subgroup).unwrap();
-        let disentangle = DisentangleModule::new(&restrict.output_type(), options.0).unwrap();
+        let disentangle = DisentangleModule::new(&restrict.output_type(), options.0);
         let (from, to) = (restrict.input_type(), disentangle.output_type());
         let both = move |x| disentangle.forward(restrict.forward(x));
         Golden::plain(FieldFn::new(from, to, options.0, options.1, both))
@@ -147,7 +147,7 @@ fn golden_layer(
         }
         "restrict_disentangle_d8_c8" => restrict_disentangle(C8),
         "restrict_disentangle" => restrict_disentangle(C4),
-        "disentangle" => Golden::plain(DisentangleModule::new(input(), options.0).unwrap()),
+        "disentangle" => Golden::plain(DisentangleModule::new(input(), options.0)),
         _ => panic!("no layer for the golden case {id}"),
     }
 }
@@ -460,7 +460,7 @@ fn restriction_and_disentangling_are_equivariant_to_the_subgroup() {
             for input in [mixed(group), permuting(group)] {
                 let restrict = RestrictionModule::new(&input, &inclusion).unwrap();
                 check(&restrict, subgroup, &setting, &format!("{restrict}"));
-                let disentangle = DisentangleModule::new(&restrict.output_type(), &setting.device).unwrap();
+                let disentangle = DisentangleModule::new(&restrict.output_type(), &setting.device);
                 check(&disentangle, subgroup, &setting, &format!("{disentangle}"));
             }
         }
@@ -472,7 +472,7 @@ fn restriction_and_disentangling_are_equivariant_to_the_subgroup() {
 fn disentangling_moves_channels_where_it_must() {
     let regular = FieldType::regular(D4, 2).unwrap();
     let restricted = RestrictionModule::new(&regular, &Subgroup::new(D4, D1).unwrap()).unwrap().output_type();
-    let layer = DisentangleModule::new(&restricted, &Device::flex()).unwrap();
+    let layer = DisentangleModule::new(&restricted, &Device::flex());
     assert_eq!(layer.output_type(), FieldType::regular(D1, 8).unwrap());
     let channels = Tensor::<1, burn::tensor::Int>::arange(0..16, &Device::flex()).float().reshape([1, 16, 1, 1]);
     let moved = values(layer.forward(channels));

@@ -94,10 +94,7 @@ pub struct DisentangleModule {
 
 impl DisentangleModule {
     /// Splits the fields of `input` by [`Representation::disentangle`].
-    ///
-    /// # Errors
-    /// None that a field type can cause; the result is one for the sake of the other layers.
-    pub fn new(input: &FieldType, device: &Device) -> Result<Self> {
+    pub fn new(input: &FieldType, device: &Device) -> Self {
         let mut known: HashMap<&Representation, Vec<(Representation, Vec<usize>)>> = HashMap::new();
         let (mut fields, mut sources) = (Vec::new(), Vec::new());
         for (start, field) in input.offsets() {
@@ -107,11 +104,11 @@ impl DisentangleModule {
             }
         }
         let moved = !sources.is_sorted();
-        Ok(Self {
+        Self {
             sources: moved.then(|| indices(&sources, device)),
             input: input.clone(),
-            output: FieldType::new(fields)?,
-        })
+            output: FieldType::new(fields).expect("the parts of a field belong to its group"),
+        }
     }
 
     /// Brings the channels of each field together.
