@@ -14,7 +14,10 @@ use equi_core::check::FieldMap;
 use super::by_size::indices;
 use crate::error::{LayerError, Result};
 
-/// Drops whole fields in training; see the [module](self).
+/// In training drops whole fields, with probability `p` each, and scales the others by `1 / (1 - p)`.
+///
+/// A field is dropped at all pixels of a sample, so the layer is exactly equivariant for any draw. Of fields that permute
+/// their channels, Burn's `Dropout` drops single numbers; that is equivariant only on average.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct FieldDropout {

@@ -121,7 +121,13 @@ impl FourierPointwiseConfig {
     }
 }
 
-/// Samples, applies a function and projects back; see the [module](self) and [`FourierPointwiseConfig`].
+/// Takes fields for the Fourier coefficients of band-limited functions on the group, samples them, applies a function and
+/// projects back; see [`FourierPointwiseConfig`].
+///
+/// **Exactly** equivariant to the elements that map the sampling grid onto itself: all of a finite group, and the multiples of
+/// `2 pi / samples` (and their flips) in SO(2) and O(2). **Approximately** to the others: the function raises frequencies
+/// that the grid cannot tell from low ones. For ELU on frequencies up to 2, the error of a rotation by 0.1 is 1e-2 with 8
+/// samples, 2e-3 with 16 and 4e-4 with 32.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct FourierPointwise {

@@ -97,7 +97,8 @@ impl GatedNonLinearityConfig {
     }
 }
 
-/// Scales every gated field by its gate and drops the gates; see the [module](self) and [`GatedNonLinearityConfig`].
+/// Scales every gated field by its gate, `f_i -> sigmoid(s_i - b_i) f_i`, and drops the gates `s_i`; see
+/// [`GatedNonLinearityConfig`]. Exactly equivariant, for every representation.
 ///
 /// As in escnn, gates and biases are dealt out to the gated fields **smallest field first** (fields of one size in their
 /// order): with mixed sizes the first gate need not belong to the first gated field.

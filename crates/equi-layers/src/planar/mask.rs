@@ -71,7 +71,8 @@ impl MaskModuleConfig {
     }
 }
 
-/// Multiplies feature maps by a round mask; see the [module](self) and [`MaskModuleConfig`].
+/// Multiplies feature maps by a round mask that is 1 up to the radius `t` and `exp((t^2 - r^2) / sigma^2)` beyond; see
+/// [`MaskModuleConfig`]. Exactly equivariant to quarter turns and flips, and to other elements as far as pixels are round.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct MaskModule {

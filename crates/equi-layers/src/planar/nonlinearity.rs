@@ -61,7 +61,10 @@ impl fmt::Display for Nonlinearity {
     }
 }
 
-/// A pointwise non-linearity; see the [module](self).
+/// Applies a function to every channel, `(s f)(p)_c = s(f(p)_c)`.
+///
+/// Exactly equivariant to the whole group, because only fields whose channels are permuted are allowed: regular, quotient and
+/// trivial ones.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct Pointwise {

@@ -83,7 +83,8 @@ impl NormNonLinearityConfig {
     }
 }
 
-/// Changes the length of every field and keeps its direction; see the [module](self) and [`NormNonLinearityConfig`].
+/// Changes the length of every field and keeps its direction, `f -> s(|f|) f / |f|`; see [`NormNonLinearityConfig`]. Exactly
+/// equivariant, for every representation.
 ///
 /// Fields of length at most `1e-10` become zero, with the gradient zero.
 #[derive(Module, Debug)]

@@ -17,7 +17,9 @@ use std::collections::HashMap;
 use super::by_size::indices;
 use crate::error::{LayerError, Result};
 
-/// Forgets the elements outside a subgroup; see the [module](self).
+/// Forgets the elements outside a subgroup, `rho -> rho|_H`; no number changes.
+///
+/// Exactly equivariant to the subgroup, which is the symmetry that the layers after it keep.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct RestrictionModule {
@@ -80,7 +82,9 @@ impl ModuleDisplay for RestrictionModule {
     }
 }
 
-/// Splits every field into the smallest fields that share no channel; see the [module](self).
+/// Splits every field into the smallest fields that share no channel, and brings the channels of each together.
+///
+/// A permutation of the channels, exactly equivariant. It follows a [`RestrictionModule`], after which fields may split.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct DisentangleModule {

@@ -34,7 +34,10 @@ impl fmt::Display for Interpolation {
     }
 }
 
-/// Makes feature maps larger; see the [module](self).
+/// Makes feature maps larger by an integer factor, as PyTorch's `interpolate`.
+///
+/// Exactly equivariant to quarter turns and flips; to other elements as closely as the interpolation is (bilinear more than
+/// nearest).
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct R2Upsampling {
