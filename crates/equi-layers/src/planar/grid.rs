@@ -35,11 +35,16 @@ pub fn check_centred(
     dilation: usize,
 ) -> Result<()> {
     let window = Window { kernel, stride, padding, dilation };
+    check_window(&format!("{layer}({window})"), group, [height, width], window)
+}
+
+/// [`check_centred`] for a layer whose options are not those of its window.
+pub(super) fn check_window(layer: &str, group: Group, [height, width]: [usize; 2], window: Window) -> Result<()> {
     if [height, width].iter().any(|&size| window.places(size).is_none()) {
-        let reach = dilation * (kernel - 1) + 1;
+        let reach = window.dilation * (window.kernel - 1) + 1;
         return Err(LayerError::InvalidConfig(format!(
-            "{layer}({window}) on {height} x {width}: the window of {reach} x {reach} pixels does not fit; use a larger \
-             image, a smaller kernel or more padding"
+            "{layer} on {height} x {width}: the window of {reach} x {reach} pixels does not fit; use a larger image, a \
+             smaller kernel or more padding"
         )));
     }
     let wanting: Vec<(&str, usize)> = [("height", height), ("width", width)]
@@ -55,11 +60,12 @@ pub fn check_centred(
     }
     let mut cure = format!("use {}", cures.join(" and "));
     // The blur of the antialiased pooling pads so much that only the stride counts.
+    let stride = window.stride;
     if !layer.contains("Antialiased") && wanting.iter().all(|(_, size)| (size - 1).is_multiple_of(stride)) {
         cure += &format!(", or reduce with PointwiseAvgPoolAntialiased(stride {stride})");
     }
     Err(LayerError::Unsupported(format!(
-        "{layer}({window}) on {height} x {width} breaks {group}: the sampled grid is off centre; {cure}"
+        "{layer} on {height} x {width} breaks {group}: the sampled grid is off centre; {cure}"
     )))
 }
 
@@ -72,11 +78,13 @@ fn must_be_centred(group: Group, axis: &str) -> bool {
     }
 }
 
-struct Window {
-    kernel: usize,
-    stride: usize,
-    padding: usize,
-    dilation: usize,
+/// A square window that moves over an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub kernel: usize,
+    pub stride: usize,
+    pub padding: usize,
+    pub dilation: usize,
 }
 
 impl Window {

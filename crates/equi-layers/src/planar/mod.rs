@@ -1,21 +1,29 @@
 //! Layers for feature fields on the plane, `f(g . x) = g . f(x)` for rotations and reflections of images.
 
+mod batch_norm;
 mod by_size;
 mod conv;
 mod conv_transposed;
 mod dropout;
 mod expansion;
+mod fields;
 mod fourier;
 mod gated;
 mod grid;
 mod init;
+mod invariant_pool;
 mod kernel;
 mod mask;
 mod nonlinearity;
 mod norm_nonlinearity;
+mod pool;
 mod restrict;
 mod upsample;
 
+pub use batch_norm::{
+    GNormBatchNorm, GNormBatchNormConfig, IidBatchNorm, IidBatchNormConfig, InnerBatchNorm, InnerBatchNormConfig,
+    NormBatchNorm, NormBatchNormConfig,
+};
 pub use conv::{PaddingMode, R2Conv, R2ConvConfig, pad};
 pub use conv_transposed::{R2ConvTransposed, R2ConvTransposedConfig};
 pub use dropout::FieldDropout;
@@ -23,8 +31,14 @@ pub use fourier::{FourierPointwise, FourierPointwiseConfig};
 pub use gated::{GatedNonLinearity, GatedNonLinearityConfig};
 pub use grid::{centred, check_centred, output_size};
 pub use init::Initializer;
+pub use invariant_pool::{GroupPooling, NormPool};
 pub use mask::{MaskModule, MaskModuleConfig};
 pub use nonlinearity::{Nonlinearity, Pointwise};
 pub use norm_nonlinearity::{NormFunction, NormNonLinearity, NormNonLinearityConfig};
+pub use pool::{
+    NormMaxPool, NormMaxPoolConfig, PointwiseAdaptiveAvgPool, PointwiseAvgPool, PointwiseAvgPoolAntialiased,
+    PointwiseAvgPoolAntialiasedConfig, PointwiseAvgPoolConfig, PointwiseMaxPool, PointwiseMaxPoolAntialiased,
+    PointwiseMaxPoolAntialiasedConfig, PointwiseMaxPoolConfig,
+};
 pub use restrict::{DisentangleModule, RestrictionModule};
 pub use upsample::{Interpolation, R2Upsampling};

@@ -1,0 +1,60 @@
+//! Maximum of each channel over a window, `y_c(p) = max_q x_c(stride p + q)`.
+//!
+//! Commutes with the group if that permutes the channels, and if the grid of the windows is centred.
+
+use burn::module::{Content, DisplaySettings, Module, ModuleDisplay};
+use burn::tensor::Tensor;
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
+use equi_core::FieldType;
+use equi_core::check::FieldMap;
+
+use super::{MAXIMUM, Pooling, pooling_config, pooling_traits};
+use crate::error::Result;
+use crate::planar::fields::require_permutations;
+use crate::planar::grid::{Window, check_window};
+
+pooling_config!(
+    /// Configuration of a [`PointwiseMaxPool`].
+    PointwiseMaxPoolConfig
+);
+
+impl PointwiseMaxPoolConfig {
+    /// Builds the layer.
+    ///
+    /// # Errors
+    /// If the group does not permute the channels of every field, or the window makes no sense.
+    pub fn init(&self) -> Result<PointwiseMaxPool> {
+        let pooling = self.0.clone();
+        pooling.check("PointwiseMaxPool")?;
+        require_permutations("PointwiseMaxPool", &pooling.field_type, MAXIMUM[0], MAXIMUM[1])?;
+        Ok(PointwiseMaxPool { pooling })
+    }
+}
+
+/// Max pooling; see the [module](self) and [`PointwiseMaxPoolConfig`].
+#[derive(Module, Debug)]
+#[module(custom_display)]
+pub struct PointwiseMaxPool {
+    #[module(skip)]
+    pooling: Pooling,
+}
+
+impl PointwiseMaxPool {
+    /// Pools.
+    ///
+    /// # Shapes
+    /// - `features`: `[batch, field_type.size(), height, width]`
+    /// - output: `[batch, field_type.size(), height', width']` with
+    ///   `height' = (height + 2 padding - kernel_size) / stride + 1`
+    ///
+    /// # Panics
+    /// If the channels are not those of the field type.
+    pub fn forward(&self, features: Tensor<4>) -> Tensor<4> {
+        self.pooling.field_type.assert_channels("PointwiseMaxPool", features.dims()[1]);
+        let Window { kernel, stride, padding, .. } = self.pooling.window;
+        max_pool2d(features, MaxPoolOptions::new([kernel; 2]).with_stride([stride; 2]).with_padding([padding; 2]))
+    }
+}
+
+pooling_traits!(PointwiseMaxPool);
