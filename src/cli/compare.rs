@@ -31,9 +31,15 @@ pub struct Compare {
     /// How often every cell is repeated with other random numbers [default: the preset's]
     #[arg(long)]
     seeds: Option<u64>,
-    /// What the networks have in common: params or flops
-    #[arg(long = "match", default_value = "params")]
+    /// What the networks have in common: flops or params
+    #[arg(long = "match", default_value = "flops")]
     matched_by: String,
+    /// Symmetry of the equivariant network, such as C4, C8, C16 or D8 [default: the task's]
+    #[arg(long)]
+    group: Option<String>,
+    /// Probability of each flip (left-right, up-down) in the augmentation [default: the task's]
+    #[arg(long)]
+    flips: Option<f64>,
     /// auto, flex, wgpu, vulkan, metal, webgpu, cuda, rocm or ndarray
     #[arg(long, default_value = "auto")]
     device: String,
@@ -58,6 +64,8 @@ impl Compare {
             sizes: self.sizes,
             seeds: self.seeds,
             matched_by: Some(self.matched_by),
+            group: self.group,
+            flips: self.flips,
             device: Some(self.device),
             data: self.data,
             out: self.out,

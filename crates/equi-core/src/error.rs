@@ -9,6 +9,9 @@ pub enum Error {
     /// A group of order zero was asked for.
     #[error("a rotation group needs at least one rotation: C_0 and D_0 do not exist; use C_1 for the trivial group")]
     EmptyGroup,
+    /// A name that is not one of a planar group.
+    #[error("there is no group `{0}`; known: C1, C2, ... (rotations), D1, D2, ... (rotations and flips), SO(2), O(2)")]
+    UnknownGroup(String),
     /// An irreducible representation that the group does not have.
     #[error("{group} has no irreducible representation {irrep}; it has {available}")]
     NoSuchIrrep {

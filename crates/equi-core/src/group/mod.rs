@@ -12,6 +12,7 @@ pub use subgroup::Subgroup;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
@@ -146,6 +147,29 @@ impl Group {
     }
 }
 
+impl FromStr for Group {
+    type Err = Error;
+
+    /// `C8`, `D4`, `SO(2)` or `SO2`, `O(2)` or `O2`; case does not matter.
+    fn from_str(name: &str) -> Result<Self> {
+        let unknown = || Error::UnknownGroup(name.to_owned());
+        let lower = name.to_ascii_lowercase();
+        match lower.as_str() {
+            "so2" | "so(2)" => return Ok(Self::SO2),
+            "o2" | "o(2)" => return Ok(Self::O2),
+            _ => {}
+        }
+        let rotations = |rest: &str| rest.parse().map_err(|_| unknown());
+        if let Some(rest) = lower.strip_prefix('c') {
+            Self::cyclic(rotations(rest)?)
+        } else if let Some(rest) = lower.strip_prefix('d') {
+            Self::dihedral(rotations(rest)?)
+        } else {
+            Err(unknown())
+        }
+    }
+}
+
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -169,6 +193,11 @@ mod tests {
         assert_eq!(Group::SO2.order(), None);
         assert_eq!(format!("{C8} {D1} {}", Group::O2), "C8 D1 O(2)");
         assert_eq!(Group::cyclic(0), Err(Error::EmptyGroup));
+        for group in [C8, D4, Group::SO2, Group::O2] {
+            assert_eq!(group.to_string().parse(), Ok(group));
+        }
+        assert_eq!("c0".parse::<Group>(), Err(Error::EmptyGroup));
+        assert!("K4".parse::<Group>().unwrap_err().to_string().contains("C8"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use equi_core::FieldType;
 use equi_core::check::FieldMap;
 use std::sync::Arc;
 
+use super::batch_norm::InnerBatchNorm;
 use super::expansion::{Expansion, UploadedExpansion};
 use super::grid;
 use super::init;
@@ -143,16 +144,43 @@ impl R2Conv {
     /// # Errors
     /// [`LayerError::Unsupported`] for padding other than zeros, which Burn's convolution does not have.
     pub fn export(&self) -> Result<Conv2d> {
+        self.export_with(None)
+    }
+
+    /// A plain convolution with the outputs of this layer followed by a batch norm in evaluation mode.
+    ///
+    /// Exact, because the batch norm is then an affine map of each channel: `s (K * f + b) + t = (s K) * f + (s b + t)`.
+    ///
+    /// # Errors
+    /// As [`export`](Self::export), and [`LayerError::InvalidConfig`] if the batch norm is for another field type.
+    pub fn export_folded(&self, norm: &InnerBatchNorm) -> Result<Conv2d> {
+        let (output, normalised) = (&self.config.kernel.output, norm.input_type());
+        if *output != normalised {
+            return Err(LayerError::InvalidConfig(format!(
+                "the convolution gives {output}, but the batch norm takes {normalised}; fold the batch norm that follows it"
+            )));
+        }
+        self.export_with(Some(norm.folded()))
+    }
+
+    /// Exports, with an affine map of the output channels folded in.
+    fn export_with(&self, affine: Option<(Tensor<1>, Tensor<1>)>) -> Result<Conv2d> {
         let kernel = &self.config.kernel;
         let mode = self.config.padding_mode;
         if mode != PaddingMode::Zeros && kernel.padding > 0 {
             return Err(LayerError::Unsupported(format!(
-                "Burn's Conv2d pads with zeros only, and this layer pads with {mode:?}; export a layer without padding and pad its \
-                 input with `pad`"
+                "Burn's Conv2d pads with zeros only, and this layer pads with {mode:?}; export a layer without padding and pad \
+                 its input with `pad`"
             )));
         }
-        let filter = self.filter().detach();
+        let mut filter = self.filter().detach();
+        let mut bias = self.channel_bias().map(Tensor::detach);
         let [out, per_group, k, _] = filter.dims();
+        if let Some((scale, shift)) = affine {
+            let (scale, shift) = (scale.detach(), shift.detach());
+            filter = filter * scale.clone().reshape([out, 1, 1, 1]);
+            bias = Some(bias.map_or(shift.clone(), |bias| bias * scale + shift));
+        }
         let padding = kernel.padding;
         let mut conv = Conv2dConfig::new([per_group * kernel.groups, out], [k, k])
             .with_stride([kernel.stride; 2])
@@ -162,7 +190,7 @@ impl R2Conv {
             .with_bias(false)
             .init(&filter.device());
         conv.weight = Param::from_tensor(filter);
-        conv.bias = self.channel_bias().map(|bias| Param::from_tensor(bias.detach()));
+        conv.bias = bias.map(Param::from_tensor);
         Ok(conv)
     }
 

@@ -18,6 +18,7 @@ pub struct Setting {
 
 /// Flex in f32 and f64; wgpu in f32 when the feature is on (WGSL has no f64).
 pub fn settings() -> Vec<Setting> {
+    #[allow(unused_mut)] // wgpu adds one.
     let mut settings = vec![
         Setting { name: "flex f32", device: Device::flex(), dtype: DType::F32, tolerance: 1e-5 },
         Setting { name: "flex f64", device: Device::flex(), dtype: DType::F64, tolerance: 1e-12 },

@@ -21,10 +21,12 @@ pub struct Arm {
 pub enum Network {
     /// Knows nothing about the symmetry.
     Plain,
+    /// Has it built in.
+    Equivariant,
 }
 
 /// All arms.
-pub const ARMS: [Arm; 2] = [
+pub const ARMS: [Arm; 3] = [
     Arm {
         name: "plain",
         about: "an ordinary network on the samples as they are",
@@ -36,6 +38,12 @@ pub const ARMS: [Arm; 2] = [
         about: "the same network, shown every sample in random poses",
         network: Network::Plain,
         augmented: true,
+    },
+    Arm {
+        name: "equivariant",
+        about: "a network with the symmetry built in, on the samples as they are",
+        network: Network::Equivariant,
+        augmented: false,
     },
 ];
 

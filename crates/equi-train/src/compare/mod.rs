@@ -20,6 +20,6 @@ mod tasks;
 
 pub use arm::{ARMS, Arm, Network, arm, nearest_width};
 pub use error::CompareError;
-pub use plan::{CellPlan, MatchBy, Plan, Preset, Recipe, Request};
+pub use plan::{CellPlan, MatchBy, Plan, Preset, Recipe, Request, Symmetry};
 pub use run::{Study, compare};
 pub use task::{TASKS, Task, Trials, task};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use equi_core::group::Group;
 use serde::{Deserialize, Serialize};
 
 use super::results::ArmSummary;
@@ -23,8 +24,12 @@ pub struct Request {
     pub sizes: Option<Vec<usize>>,
     /// Number of seeds.
     pub seeds: Option<u64>,
-    /// What the arms have in common: `params`, the default, or `flops`.
+    /// What the arms have in common: `flops`, the default, or `params`.
     pub matched_by: Option<String>,
+    /// The group of the equivariant network; the task's if left out.
+    pub group: Option<String>,
+    /// Probability of each flip in the augmentation; the task's if left out.
+    pub flips: Option<f64>,
     /// Name of the device.
     pub device: Option<String>,
     /// Folder of the data set.
@@ -70,16 +75,16 @@ impl Preset {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MatchBy {
-    /// Trainable parameters.
+    /// Floating-point operations of a forward pass: the same cost to train and to run.
     #[default]
-    Params,
-    /// Floating-point operations of a forward pass.
     Flops,
+    /// Trainable parameters. A steerable layer shares each among the elements of the group, so it then costs more to run.
+    Params,
 }
 
 impl MatchBy {
     /// All quantities.
-    pub const ALL: [Self; 2] = [Self::Params, Self::Flops];
+    pub const ALL: [Self; 2] = [Self::Flops, Self::Params];
 
     /// As `--match` names it.
     pub fn name(self) -> &'static str {
@@ -94,6 +99,15 @@ impl fmt::Display for MatchBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// The symmetry of a comparison, as each arm gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Symmetry {
+    /// What the equivariant network has built in.
+    pub group: Group,
+    /// Probability of the horizontal and of the vertical flip in the augmentation, beside its rotations.
+    pub flips: f64,
 }
 
 /// How every cell is trained. The same for all arms.
@@ -158,6 +172,8 @@ pub struct Plan {
     pub device: String,
     /// What the networks have in common.
     pub matched_by: MatchBy,
+    /// What is built in and what is augmented.
+    pub symmetry: Symmetry,
     /// Networks, costs and augmentations.
     pub arms: Vec<ArmSummary>,
     /// How the cells are trained.
@@ -231,7 +247,9 @@ impl Plan {
         if arms.is_empty() {
             return Err(CompareError::Request("nothing to compare: give at least one arm".to_string()));
         }
-        let arms = arms.iter().map(|arm| task.contestant(arm, matched_by, &device.device)).collect();
+        let symmetry = request.symmetry(task)?;
+        let contestant = |arm| task.contestant(arm, matched_by, symmetry, &device.device);
+        let arms = arms.iter().map(contestant).collect::<Result<_, _>>()?;
 
         Ok(Self {
             version: request.version.clone(),
@@ -239,6 +257,7 @@ impl Plan {
             preset,
             device: device.name.to_string(),
             matched_by,
+            symmetry,
             arms,
             recipe,
         })
@@ -270,19 +289,36 @@ impl Plan {
     pub fn command(&self) -> String {
         let join = |items: Vec<String>| items.join(",");
         format!(
-            "equi compare {} --preset {} --arms {} --sizes {} --seeds {} --match {} --device {}",
+            "equi compare {} --preset {} --arms {} --sizes {} --seeds {} --match {} --group {} --flips {} --device {}",
             self.task,
             self.preset.name(),
             join(self.arms.iter().map(|arm| arm.name.clone()).collect()),
             join(self.recipe.sizes.iter().map(usize::to_string).collect()),
             self.recipe.seeds,
             self.matched_by,
+            self.symmetry.group,
+            self.symmetry.flips,
             self.device,
         )
     }
 }
 
 impl Request {
+    /// The symmetry: the task's, with what the user asked for.
+    fn symmetry(&self, task: &dyn Task) -> Result<Symmetry, CompareError> {
+        let mut symmetry = task.symmetry();
+        if let Some(name) = &self.group {
+            symmetry.group = name.parse().map_err(|error| CompareError::Request(format!("--group: {error}")))?;
+        }
+        if let Some(flips) = self.flips {
+            if !(0.0..=1.0).contains(&flips) {
+                return Err(CompareError::Request(format!("--flips: {flips} is not a probability from 0 to 1")));
+            }
+            symmetry.flips = flips;
+        }
+        Ok(symmetry)
+    }
+
     /// The preset.
     pub(super) fn known_preset(&self) -> Result<Preset, CompareError> {
         let name = self.preset.as_deref().unwrap_or("quick");
@@ -334,7 +370,9 @@ mod tests {
                 arms: Some(vec!["augmented".to_string(), "augmented".to_string()]),
                 sizes: Some(vec![80, 50, 80]),
                 seeds: Some(1),
-                matched_by: Some("flops".to_string()),
+                matched_by: Some("params".to_string()),
+                group: Some("d4".to_string()),
+                flips: Some(0.5),
                 ..request()
             },
             &flex(),
@@ -344,10 +382,10 @@ mod tests {
             plan.cells().iter().map(CellPlan::to_string).collect::<Vec<_>>(),
             ["augmented-n50-s0", "augmented-n80-s0"]
         );
-        assert_eq!(plan.matched_by, MatchBy::Flops);
+        assert_eq!(plan.matched_by, MatchBy::Params);
         assert_eq!(
             plan.command(),
-            "equi compare mnist-rot --preset quick --arms augmented --sizes 50,80 --seeds 1 --match flops --device flex"
+            "equi compare mnist-rot --preset quick --arms augmented --sizes 50,80 --seeds 1 --match params --group D4 --flips 0.5 --device flex"
         );
     }
 
@@ -356,9 +394,12 @@ mod tests {
         assert!(message(Request { task: "mnist".to_string(), ..request() }).contains("mnist-rot"));
         assert!(message(Request { preset: Some("huge".to_string()), ..request() }).contains("quick, standard, paper"));
         assert!(message(Request { arms: Some(vec!["magic".to_string()]), ..request() }).contains("plain, augmented"));
-        assert!(message(Request { matched_by: Some("time".to_string()), ..request() }).contains("params, flops"));
+        assert!(message(Request { matched_by: Some("time".to_string()), ..request() }).contains("flops, params"));
         assert!(message(Request { sizes: Some(vec![1]), ..request() }).contains("12000"));
         assert!(message(Request { seeds: Some(0), ..request() }).contains("at least one"));
+        assert!(message(Request { group: Some("K4".to_string()), ..request() }).contains("known: C1"));
+        assert!(message(Request { group: Some("SO2".to_string()), ..request() }).contains("infinite"));
+        assert!(message(Request { flips: Some(1.5), ..request() }).contains("probability"));
     }
 
     #[test]

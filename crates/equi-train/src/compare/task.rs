@@ -6,7 +6,7 @@ use burn::tensor::Device;
 
 use super::results::{ArmSummary, Cell};
 use super::tasks::MnistRot;
-use super::{Arm, CellPlan, CompareError, MatchBy, Plan, Preset, Recipe};
+use super::{Arm, CellPlan, CompareError, MatchBy, Plan, Preset, Recipe, Symmetry};
 use crate::fit::Session;
 
 /// All tasks.
@@ -31,8 +31,21 @@ pub trait Task: Sync {
     /// How the cells of `preset` are trained.
     fn recipe(&self, preset: Preset) -> Recipe;
 
+    /// The symmetry of the task.
+    fn symmetry(&self) -> Symmetry;
+
     /// The network of `arm`, its cost, counted on the network as built on `device`, and its augmentation.
-    fn contestant(&self, arm: &Arm, matched_by: MatchBy, device: &Device) -> ArmSummary;
+    ///
+    /// # Errors
+    ///
+    /// When there is no network with this symmetry.
+    fn contestant(
+        &self,
+        arm: &Arm,
+        matched_by: MatchBy,
+        symmetry: Symmetry,
+        device: &Device,
+    ) -> Result<ArmSummary, CompareError>;
 
     /// Loads the data of `plan`, from the folder `data` or from where the task keeps it.
     ///

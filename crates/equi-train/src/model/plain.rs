@@ -13,9 +13,9 @@ use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::elu;
 use burn::tensor::{Device, TensorData};
 use burn::{Tensor, tensor::Shape};
+use equi_layers::planar::Nonlinearity;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use serde::{Deserialize, Serialize};
@@ -129,7 +129,7 @@ impl Classifier for PlainCnn {
         let last = self.blocks.len() - 1;
         let mut features = images;
         for (i, block) in self.blocks.iter().enumerate() {
-            features = elu(block.norm.forward(block.conv.forward(features)), 1.0);
+            features = Nonlinearity::Elu(1.0).apply(block.norm.forward(block.conv.forward(features)));
             if i < last {
                 features = self.pool.forward(features);
             }

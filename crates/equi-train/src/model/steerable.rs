@@ -1,0 +1,307 @@
+//! The equivariant network: the layout of the [plain one](super::PlainCnn), with steerable convolutions.
+//!
+//! ```text
+//! conv 7 -> BN -> ELU -> pool -> conv 5 -> BN -> ELU -> pool -> conv 5 -> BN -> ELU -> maximum -> linear
+//! 29 x 29                        15 x 15                        8 x 8
+//! scalar -> regular              regular -> regular             regular -> scalars
+//! ```
+//!
+//! Regular fields have one channel for every element of the group: a feature in all its orientations. The last convolution
+//! relates them to each other and gives scalars, which turn with the image but keep their values; their maximum over all
+//! pixels is invariant, so `f(g . x) = f(x)`: to floating point for quarter turns and flips of the group, and as well as the pixel
+//! grid allows for its other elements.
+
+use std::fmt;
+
+use burn::module::{Module, Param};
+use burn::nn::conv::Conv2d;
+use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
+use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
+use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
+use equi_core::FieldType;
+use equi_core::group::Group;
+use equi_layers::planar::{
+    Initializer, InnerBatchNorm, InnerBatchNormConfig, Nonlinearity, Pointwise, PointwiseMaxPool,
+    PointwiseMaxPoolConfig, R2Conv, R2ConvConfig,
+};
+use equi_layers::{LayerError, Result};
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+
+use crate::cost::linear_flops;
+use crate::fit::Classifier;
+use crate::seed::{Purpose, stream};
+
+/// Kernel sizes of the three convolutions.
+const KERNELS: [usize; 3] = [7, 5, 5];
+
+/// Configuration of [`SteerableCnn`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SteerableCnnConfig {
+    /// The symmetry, finite.
+    pub group: Group,
+    /// Regular fields after the first convolution; the second has twice as many, the third as many channels as the second.
+    pub fields: usize,
+    /// Classes to tell apart.
+    pub classes: usize,
+}
+
+/// A small steerable network; see the [module documentation](self).
+#[derive(Module, Debug)]
+pub struct SteerableCnn {
+    blocks: Vec<Block>,
+    /// `[scalars, classes]`
+    head: Linear,
+}
+
+/// Steerable convolution, batch norm, ELU, and pooling except in the last block.
+#[derive(Module, Debug)]
+struct Block {
+    conv: R2Conv,
+    norm: InnerBatchNorm,
+    activation: Pointwise,
+    pool: Option<PointwiseMaxPool>,
+}
+
+impl SteerableCnnConfig {
+    /// A network with `fields` regular fields of `group` that tells `classes` classes apart.
+    pub fn new(group: Group, fields: usize, classes: usize) -> Self {
+        Self { group, fields, classes }
+    }
+
+    fn types(&self) -> Result<[FieldType; 4]> {
+        let regular = |count| FieldType::regular(self.group, count).map_err(LayerError::from);
+        let wide = regular(2 * self.fields)?;
+        let scalars = FieldType::trivial(self.group, wide.size());
+        Ok([FieldType::trivial(self.group, 1), regular(self.fields)?, wide, scalars])
+    }
+
+    /// The network, with weights that depend on nothing but `seed`.
+    ///
+    /// # Errors
+    /// If the group is infinite, which has no regular fields.
+    pub fn init(&self, seed: u64, options: impl Into<TensorCreationOptions>) -> Result<SteerableCnn> {
+        let options = options.into();
+        let mut rng = stream(seed, Purpose::Weights, 0);
+        let types = self.types()?;
+        let blocks = KERNELS
+            .iter()
+            .enumerate()
+            .map(|(i, &kernel)| {
+                let output = &types[i + 1];
+                Ok(Block {
+                    conv: R2ConvConfig::new(&types[i], output, kernel)
+                        .with_same_padding()
+                        .with_bias(false)
+                        .with_initializer(Initializer::Seeded(rng.next_u64()))
+                        .init(options.clone())?,
+                    norm: InnerBatchNormConfig::new(output).init(options.clone())?,
+                    activation: Pointwise::new(output, Nonlinearity::Elu(1.0))?,
+                    pool: (i + 1 < KERNELS.len())
+                        .then(|| PointwiseMaxPoolConfig::new(output, 3).with_stride(2).with_padding(1).init())
+                        .transpose()?,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let features = types[3].len();
+        let dtype = blocks[0].conv.weights.dtype();
+        let deviation = 1.0 / (features as f64).sqrt();
+        let normal = StandardNormal.sample_iter(rng).map(|z: f64| z * deviation);
+        let weight: Vec<f64> = normal.take(features * self.classes).collect();
+        let mut head = LinearConfig::new(features, self.classes).init(&options.device);
+        let upload = |values, shape: [usize; 2]| {
+            Tensor::<2>::from_data(
+                TensorData::new::<f64, _>(values, shape).convert_dtype(dtype),
+                (&options.device, dtype),
+            )
+        };
+        head.weight = Param::from_tensor(upload(weight, [features, self.classes]));
+        head.bias = Some(Param::from_tensor(upload(vec![0.0; self.classes], [1, self.classes]).squeeze_dim(0)));
+        Ok(SteerableCnn { blocks, head })
+    }
+}
+
+impl fmt::Display for SteerableCnnConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { group, fields, classes } = self;
+        let scalars = 2 * fields * group.order().unwrap_or(1);
+        write!(f, "SteerableCnn(1 -> {fields} -> {} regular[{group}] -> {scalars} -> {classes}, k=7,5,5)", 2 * fields)
+    }
+}
+
+impl SteerableCnn {
+    /// Operations of one forward pass of one image of `height * width` pixels, with the filters expanded.
+    pub fn flops(&self, height: usize, width: usize) -> u64 {
+        let [features, classes] = self.head.weight.dims();
+        let mut size = [height, width];
+        let mut flops = linear_flops(features, classes);
+        for block in &self.blocks {
+            flops += block.conv.flops(size[0], size[1]);
+            size = size.map(|side| side.div_ceil(2));
+        }
+        flops
+    }
+
+    /// A network of plain Burn modules with the same logits: filters expanded, batch norms folded into them.
+    ///
+    /// Folding is exact because a batch norm in evaluation is the same affine map for all channels of a field.
+    ///
+    /// # Errors
+    /// None for networks built by [`SteerableCnnConfig`].
+    pub fn export(&self) -> Result<ExportedCnn> {
+        let convs =
+            self.blocks.iter().map(|block| block.conv.export_folded(&block.norm)).collect::<Result<Vec<_>>>()?;
+        Ok(ExportedCnn {
+            convs,
+            pool: MaxPool2dConfig::new([3, 3])
+                .with_strides([2, 2])
+                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+                .init(),
+            head: self.head.clone(),
+        })
+    }
+
+    /// Where and in which precision it computes.
+    pub fn options(&self) -> (Device, DType) {
+        (self.head.weight.device(), self.head.weight.dtype())
+    }
+}
+
+impl Classifier for SteerableCnn {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let mut features = images;
+        for block in &self.blocks {
+            features = block.activation.forward(block.norm.forward(block.conv.forward(features)));
+            if let Some(pool) = &block.pool {
+                features = pool.forward(features);
+            }
+        }
+        self.head.forward(maximum_over_pixels(features))
+    }
+}
+
+/// A [`SteerableCnn`] for inference, made of plain Burn modules; see [`SteerableCnn::export`].
+#[derive(Module, Debug)]
+pub struct ExportedCnn {
+    convs: Vec<Conv2d>,
+    pool: MaxPool2d,
+    /// `[fields, classes]`
+    head: Linear,
+}
+
+impl Classifier for ExportedCnn {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let last = self.convs.len() - 1;
+        let mut features = images;
+        for (i, conv) in self.convs.iter().enumerate() {
+            features = Nonlinearity::Elu(1.0).apply(conv.forward(features));
+            if i < last {
+                features = self.pool.forward(features);
+            }
+        }
+        self.head.forward(maximum_over_pixels(features))
+    }
+}
+
+/// `[batch, channels, height, width]` to `[batch, channels]`.
+fn maximum_over_pixels(features: Tensor<4>) -> Tensor<2> {
+    features.flatten::<3>(2, 3).max_dim(2).squeeze_dim(2)
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::compare::probe::exact_error;
+    use crate::cost::parameters;
+    use burn::optim::{AdamConfig, GradientsParams};
+    use equi_core::check::{FieldFn, probe};
+    use equi_core::group::{C4, C8, D4, D8};
+
+    const CLASSES: usize = 10;
+    /// Quarter turns and flips only exchange pixels; what remains is rounding, in f32 and in f64.
+    const TOLERANCES: [(DType, f64); 2] = [(DType::F32, 1e-5), (DType::F64, 1e-12)];
+
+    fn images(dtype: DType, device: &Device) -> Tensor<4> {
+        let scalar = FieldType::trivial(C4, 1);
+        probe(&FieldFn::new(scalar.clone(), scalar, device, dtype, |x| x), [4, 29, 29], 3)
+    }
+
+    /// A few steps of Adam on an arbitrary loss: moves every weight and every running statistic.
+    fn trained(config: SteerableCnnConfig, dtype: DType) -> SteerableCnn {
+        let device = Device::flex().autodiff();
+        let mut model = config.init(1, (&device, dtype)).unwrap();
+        let mut optimizer = AdamConfig::new().init();
+        for _ in 0..5 {
+            let logits = model.forward(images(dtype, &device));
+            let targets = logits.clone().detach().flip([1]);
+            let gradients = (logits - targets).powi_scalar(2).mean().backward();
+            let gradients = GradientsParams::from_grads(gradients, &model);
+            model = optimizer.step(1e-2, model, gradients);
+        }
+        model.valid()
+    }
+
+    #[test]
+    fn quarter_turns_and_flips_are_exact_before_and_after_training() {
+        for (dtype, tolerance) in TOLERANCES {
+            let x = images(dtype, &Device::flex());
+            for group in [C4, C8, D4, D8] {
+                let config = SteerableCnnConfig::new(group, 1, CLASSES);
+                let untrained = config.init(1, (&Device::flex(), dtype)).unwrap();
+                let before = exact_error(&untrained, group, &x);
+                assert!(before < tolerance, "{group} {dtype:?} untrained: {before:e}");
+                let model = trained(config, dtype);
+                let after = exact_error(&model, group, &x);
+                assert!(after < tolerance, "{group} {dtype:?} trained: {after:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rotation_group_does_not_know_flips() {
+        let x = images(DType::F32, &Device::flex());
+        let model = SteerableCnnConfig::new(C8, 1, CLASSES).init(1, &Device::flex()).unwrap();
+        assert!(exact_error(&model, D4, &x) > 1e-2);
+    }
+
+    #[test]
+    fn the_exported_network_gives_the_same_logits() {
+        for (dtype, tolerance) in TOLERANCES {
+            let model = trained(SteerableCnnConfig::new(C8, 2, CLASSES), dtype);
+            let x = images(dtype, &Device::flex());
+            let exported = model.export().unwrap();
+            let norm = |x: Tensor<2>| x.powi_scalar(2).sum().into_scalar::<f64>().sqrt();
+            let expected = model.forward(x.clone());
+            let error = norm(exported.forward(x) - expected.clone()) / norm(expected);
+            assert!(error < tolerance, "{dtype:?}: {error:e}");
+        }
+    }
+
+    /// 18 elements lift a scalar through a kernel of size 7; with size 5, 88 connect regular fields of C8, and 11 lead from a
+    /// regular field to a scalar.
+    #[test]
+    fn parameters_and_operations_are_those_of_the_layers() {
+        let model = SteerableCnnConfig::new(C8, 2, CLASSES).init(0, &Device::flex()).unwrap();
+        let norms = 2 * (2 + 4 + 32);
+        assert_eq!(parameters(&model), 18 * 2 + 88 * 2 * 4 + 11 * 4 * 32 + norms + 32 * CLASSES + CLASSES);
+        let conv = 49 * 16 * 29 * 29 + 16 * 32 * 25 * 15 * 15 + 32 * 32 * 25 * 8 * 8;
+        assert_eq!(model.flops(29, 29), 2 * (conv + 32 * CLASSES as u64));
+    }
+
+    #[test]
+    fn the_seed_decides_the_weights() {
+        let weights = |seed| {
+            let model = SteerableCnnConfig::new(C8, 1, CLASSES).init(seed, &Device::flex()).unwrap();
+            model.blocks[1].conv.weights.val().into_data().try_to_vec::<f32>().unwrap()
+        };
+        assert_eq!(weights(1), weights(1));
+        assert_ne!(weights(1), weights(2));
+    }
+
+    #[test]
+    fn infinite_groups_are_refused() {
+        let error = SteerableCnnConfig::new(Group::SO2, 1, CLASSES).init(0, &Device::flex()).unwrap_err();
+        assert!(error.to_string().contains("infinite"), "{error}");
+    }
+}
