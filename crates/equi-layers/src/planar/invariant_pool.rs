@@ -13,7 +13,7 @@ use equi_core::check::FieldMap;
 use super::fields::{Run, map_runs, require_permutations, runs};
 use crate::error::Result;
 
-/// The maximum over the channels of each field; see the [module](self).
+/// The maximum over the channels of each field, which does not change when the group permutes them.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct GroupPooling {
@@ -52,7 +52,7 @@ impl GroupPooling {
     }
 }
 
-/// The Euclidean norm of each field; see the [module](self).
+/// The Euclidean norm of each field, which orthogonal representations keep.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct NormPool {

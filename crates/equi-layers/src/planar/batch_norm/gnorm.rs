@@ -51,7 +51,11 @@ impl GNormBatchNormConfig {
     }
 }
 
-/// Batch norm with one variance an irrep; see the [module](self) and [`GNormBatchNormConfig`].
+/// `y = Q D Q^T (x - V mean) + V beta` with `D = gamma / sqrt(var + epsilon)` one number for each irrep, `Q` the change of basis
+/// and `V` its columns of trivial irreps; see [`GNormBatchNormConfig`]. For all fields.
+///
+/// On an autodiff device, unless frozen, it normalises with the statistics of the batch and moves the running ones;
+/// otherwise it normalises with those. As in escnn, no gradient flows into mean and variance.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct GNormBatchNorm {

@@ -48,7 +48,11 @@ impl IidBatchNormConfig {
     }
 }
 
-/// Batch norm with one variance a field; see the [module](self) and [`IidBatchNormConfig`].
+/// `y = gamma (x - P mean) / sqrt(var + epsilon) + V beta`, with one variance for each field, `V` the trivial irreps in it and
+/// `P = V V^T`; see [`IidBatchNormConfig`]. For all fields.
+///
+/// On an autodiff device, unless frozen, it normalises with the statistics of the batch and moves the running ones;
+/// otherwise it normalises with those. As in escnn, no gradient flows into mean and variance.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct IidBatchNorm {

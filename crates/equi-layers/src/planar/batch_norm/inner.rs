@@ -51,7 +51,11 @@ impl InnerBatchNormConfig {
     }
 }
 
-/// Batch norm of permuted channels; see the [module](self) and [`InnerBatchNormConfig`].
+/// `y = gamma (x - mean) / sqrt(var + epsilon) + beta`, with one mean and one variance for each field, over batch, space and
+/// the channels of the field; see [`InnerBatchNormConfig`]. For fields whose channels the group permutes.
+///
+/// On an autodiff device, unless frozen, it normalises with the biased variance of the batch and moves the running
+/// statistics, whose variance is the unbiased one; otherwise it normalises with those.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct InnerBatchNorm {
@@ -112,7 +116,7 @@ impl InnerBatchNorm {
 
         let count = self.fields.sizes.clone() * samples;
         // A single number has no variance; it stays at zero.
-        let unbiased = variance.clone().detach() * count.clone() / (count - 1.0).clamp_min(1.0);
+        let unbiased = variance.clone().detach() * ((count - 1.0).clamp_min(1.0).recip() + 1.0);
         update(&self.running_mean, mean, momentum);
         update(&self.running_var, unbiased, momentum);
 

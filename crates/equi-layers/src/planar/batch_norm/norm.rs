@@ -50,7 +50,11 @@ impl NormBatchNormConfig {
     }
 }
 
-/// Batch norm by norms; see the [module](self) and [`NormBatchNormConfig`].
+/// `y = gamma x / sqrt(var + epsilon)` with `var` the running mean of `|x|^2 / size` of each field; see
+/// [`NormBatchNormConfig`]. For fields without trivial irreps, whose mean over the group is zero.
+///
+/// On an autodiff device, unless frozen, it first moves the running variance. As in escnn, that one normalises in training
+/// too, and no gradient flows into it.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct NormBatchNorm {

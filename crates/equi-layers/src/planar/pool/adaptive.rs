@@ -10,7 +10,8 @@ use equi_core::check::FieldMap;
 
 use crate::error::{LayerError, Result};
 
-/// Average pooling to a given size; see the [module](self).
+/// The mean of each channel over `size x size` equal parts of the image; `size` 1 is the mean of the image. For all fields, on
+/// images of any size.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct PointwiseAdaptiveAvgPool {

@@ -118,7 +118,8 @@ impl PointwiseAvgPoolAntialiasedConfig {
     }
 }
 
-/// Blur and skip; see the [module](self) and [`PointwiseAvgPoolAntialiasedConfig`].
+/// A Gaussian blur of each channel, of which every `stride`-th value is kept; see [`PointwiseAvgPoolAntialiasedConfig`]. For
+/// all fields, on sizes that pass [`check_size`](Self::check_size).
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct PointwiseAvgPoolAntialiased {
@@ -209,7 +210,9 @@ impl PointwiseMaxPoolAntialiasedConfig {
     }
 }
 
-/// Maximum, blur and skip; see the [module](self) and [`PointwiseMaxPoolAntialiasedConfig`].
+/// The maximum of each channel around every pixel, then a Gaussian blur, of which every `stride`-th value is kept; see
+/// [`PointwiseMaxPoolAntialiasedConfig`]. For fields whose channels the group permutes, on sizes that pass
+/// [`check_size`](Self::check_size).
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct PointwiseMaxPoolAntialiased {

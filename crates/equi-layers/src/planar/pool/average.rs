@@ -29,7 +29,8 @@ impl PointwiseAvgPoolConfig {
     }
 }
 
-/// Average pooling; see the [module](self) and [`PointwiseAvgPoolConfig`].
+/// The mean of each channel over a window, with zeros beyond the border; see [`PointwiseAvgPoolConfig`]. For all fields, on
+/// sizes that pass [`check_size`](Self::check_size).
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct PointwiseAvgPool {

@@ -32,7 +32,8 @@ impl PointwiseMaxPoolConfig {
     }
 }
 
-/// Max pooling; see the [module](self) and [`PointwiseMaxPoolConfig`].
+/// The maximum of each channel over a window; see [`PointwiseMaxPoolConfig`]. For fields whose channels the group permutes, on
+/// sizes that pass [`check_size`](Self::check_size).
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct PointwiseMaxPool {

@@ -32,7 +32,10 @@ impl NormMaxPoolConfig {
     }
 }
 
-/// Pooling by norms; see the [module](self) and [`NormMaxPoolConfig`].
+/// The longest vector of each field in a window; see [`NormMaxPoolConfig`]. For all fields, on sizes that pass
+/// [`check_size`](Self::check_size).
+///
+/// Of several longest vectors the first in reading order is taken, and it alone receives the gradient.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct NormMaxPool {
