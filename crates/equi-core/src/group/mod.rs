@@ -197,7 +197,7 @@ mod tests {
             assert_eq!(group.to_string().parse(), Ok(group));
         }
         assert_eq!("c0".parse::<Group>(), Err(Error::EmptyGroup));
-        assert!("K4".parse::<Group>().unwrap_err().to_string().contains("C8"));
+        assert!("K4".parse::<Group>().unwrap_err().to_string().contains("C1, C2"));
     }
 
     #[test]

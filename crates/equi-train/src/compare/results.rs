@@ -104,10 +104,10 @@ pub struct Metric {
 /// `|f(g.x) - f(x)| / |f(x)|` in the L2 norm over the probe batch, the largest over the group elements named.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EquivarianceError {
-    /// Quarter turns and flips, exact on the pixel grid, before training.
+    /// Quarter turns, and flips if the group has them, exact on the pixel grid, before training.
     #[serde(deserialize_with = "null_is_nan")]
     pub exact_untrained: f64,
-    /// Quarter turns and flips, exact on the pixel grid, after training.
+    /// Quarter turns, and flips if the group has them, exact on the pixel grid, after training.
     #[serde(deserialize_with = "null_is_nan")]
     pub exact: f64,
     /// A rotation by 45 degrees, which needs resampling, after training.

@@ -289,7 +289,7 @@ fn meaning(page: &mut String, results: &Results, name: &str) -> std::fmt::Result
         ("Samples per second, training time, peak memory".into(), "Wall clock of the training loop on this machine and device; compare them within this report only. Peak memory is that of the whole \
             process up to then, so it never falls from one network to the next.".into()),
         ("Equivariance error".into(), "‖f(g·x) − f(x)‖ / ‖f(x)‖ for the logits f of a batch of test images x. Exact \
-            symmetries g are quarter turns and flips, which move pixels without changing them: an equivariant network is \
+            symmetries g are the quarter turns, and flips if the group has them, which move pixels without changing them: an equivariant network is \
             at rounding level, trained or not. A turn by 45° has to resample the image.".into()),
         ("Resampling floor".into(), "The same ratio for the images themselves, turned by 45° and back: what interpolation \
             alone loses. A 45° error near or below the floor cannot be told from interpolation.".into()),

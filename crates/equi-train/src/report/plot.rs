@@ -224,7 +224,7 @@ pub(super) fn equivariance(results: &Results) -> Option<Plot> {
     Some(Plot {
         title: "Relative equivariance error".into(),
         caption:
-            "One shape per trained network. Exact symmetries are quarter turns and flips, which only move pixels; \
+            "One shape per trained network. Exact symmetries are the quarter turns (and flips) in the group, which only move pixels; \
                   the line is what turning the images by 45° and back does to the images themselves. A shape on the \
                   lower edge is an error of exactly 0, a cross at the upper edge one that is not finite."
                 .into(),

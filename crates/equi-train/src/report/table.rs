@@ -46,8 +46,8 @@ pub fn table(results: &Results) -> String {
     }
     format!(
         "{errors}\nMean over the seeds [95 % confidence interval]; lower is better.\n\n{costs}\n\
-         Error: relative change of the logits under quarter turns and flips (exact) and\n\
-         under 45 degrees, the largest over the networks of an arm{}.\n",
+         Error: relative change of the logits under the quarter turns (and flips) in the\n\
+         group (exact) and under 45 degrees, the largest over the networks of an arm{}.\n",
         floor.unwrap_or_default()
     )
 }

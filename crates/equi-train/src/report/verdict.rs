@@ -205,8 +205,9 @@ fn symmetry(results: &Results) -> Option<String> {
         (!items.is_empty()).then(|| enumeration(&items))
     };
     let exact = list(|arm| arm.exact)?;
-    let mut sentence =
-        format!("Quarter turns and flips change the trained networks' outputs by at most {exact} of their norm");
+    let mut sentence = format!(
+        "Quarter turns (and flips, if they are in the group) change the trained networks' outputs by at most {exact} of their norm"
+    );
     if let Some(turned) = list(|arm| arm.rotation_45) {
         sentence += &format!("; a turn by 45 degrees changes them by {turned}");
         let floor = arms.iter().filter_map(|arm| arm.resampling_floor_45).fold(f64::NAN, f64::max);
