@@ -54,6 +54,16 @@ pub enum Error {
         /// Display of the second.
         right: String,
     },
+    /// Two maps in a row whose field types do not meet.
+    #[error("map {place} gives {given}, but the next one takes {taken}; build both from the same field type")]
+    Chain {
+        /// Position of the first of the two, from 0.
+        place: usize,
+        /// Its output type.
+        given: String,
+        /// The input type of the second.
+        taken: String,
+    },
     /// The space of equivariant kernels contains only zero.
     #[error(
         "no kernel of size {kernel_size} maps {input} to {output} equivariantly (its basis is empty): raise the kernel \

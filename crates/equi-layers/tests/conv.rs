@@ -393,6 +393,7 @@ fn what_cannot_be_built_says_why_and_what_to_do() {
         (R2ConvConfig::new(&regular, &regular, 3).with_groups(3), "equal groups"),
         (R2ConvConfig::new(&scalar, &regular, 3).with_rings(&[7.0]), "corner of the kernel"),
         (R2ConvConfig::new(&scalar, &regular, 3).with_sigma(&[1.0]), "one for each"),
+        (R2ConvConfig::new(&scalar, &regular, 3).with_stride(2).with_input_size(28, 28), "27 or 29"),
     ];
     for (config, part) in cases {
         let message = message(config);

@@ -7,7 +7,7 @@
 mod map;
 mod report;
 
-pub use map::{FieldFn, FieldMap, probe};
+pub use map::{FieldFn, FieldMap, chain, probe};
 pub use report::{ElementError, EquivarianceReport, gradients, outputs};
 
 /// Asserts that outputs **and input gradients** of a [`FieldMap`] are equivariant to the grid symmetries of a group.

@@ -41,12 +41,17 @@ pub enum PaddingMode {
 pub struct R2ConvConfig {
     kernel: KernelConfig,
     padding_mode: PaddingMode,
+    input_size: Option<[usize; 2]>,
 }
 
 impl R2ConvConfig {
     /// A convolution from `input` to `output` with a square kernel, stride 1, no padding and a bias.
     pub fn new(input: &FieldType, output: &FieldType, kernel_size: usize) -> Self {
-        Self { kernel: KernelConfig::new(input, output, kernel_size), padding_mode: PaddingMode::default() }
+        Self {
+            kernel: KernelConfig::new(input, output, kernel_size),
+            padding_mode: PaddingMode::default(),
+            input_size: None,
+        }
     }
 
     kernel_options!();
@@ -63,17 +68,26 @@ impl R2ConvConfig {
         self
     }
 
+    /// The size of the images to come. Building then fails where stride, padding and size break the symmetry.
+    pub fn with_input_size(mut self, height: usize, width: usize) -> Self {
+        self.input_size = Some([height, width]);
+        self
+    }
+
     /// Builds the layer; bases come from the cache where another layer uses them.
     ///
     /// # Errors
     /// If the types belong to different groups, the kernel is even (unless [allowed](Self::with_even_kernel)), a number is
-    /// zero, the groups do not divide the fields into equal parts, or no kernel is equivariant.
+    /// zero, the groups do not divide the fields into equal parts, no kernel is equivariant, or the stride breaks the symmetry
+    /// on [the size to come](Self::with_input_size).
     pub fn init(&self, options: impl Into<TensorCreationOptions>) -> Result<R2Conv> {
         self.kernel.check()?;
         let [input, _] = self.kernel.group_parts()?;
         let Kernel { weights, bias, bias_expansion, expansion, plan } =
             self.kernel.build(&input, &self.kernel.output, options)?;
-        Ok(R2Conv { weights, bias, bias_expansion, expansion, plan, config: Arc::new(self.clone()) })
+        let conv = R2Conv { weights, bias, bias_expansion, expansion, plan, config: Arc::new(self.clone()) };
+        self.input_size.map_or(Ok(()), |[height, width]| conv.check_size(height, width))?;
+        Ok(conv)
     }
 }
 

@@ -19,6 +19,7 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
 use equi_core::FieldType;
+use equi_core::check::chain;
 use equi_core::group::Group;
 use equi_layers::planar::{
     Initializer, InnerBatchNorm, InnerBatchNormConfig, Nonlinearity, Pointwise, PointwiseMaxPool,
@@ -118,6 +119,9 @@ impl SteerableCnnConfig {
         };
         head.weight = Param::from_tensor(upload(weight, [features, self.classes]));
         head.bias = Some(Param::from_tensor(upload(vec![0.0; self.classes], [1, self.classes]).squeeze_dim(0)));
+        for pair in blocks.windows(2) {
+            chain(&[&pair[0].conv, &pair[0].norm, &pair[0].activation, &pair[1].conv])?;
+        }
         Ok(SteerableCnn { blocks, head })
     }
 }
@@ -131,6 +135,22 @@ impl fmt::Display for SteerableCnnConfig {
 }
 
 impl SteerableCnn {
+    /// Checks that quarter turns and flips of the group stay exact on images of this size.
+    ///
+    /// # Errors
+    /// If a pooling is off centre, with sizes that are not.
+    pub fn check_size(&self, height: usize, width: usize) -> Result<()> {
+        let mut size = [height, width];
+        for block in &self.blocks {
+            block.conv.check_size(size[0], size[1])?;
+            if let Some(pool) = &block.pool {
+                pool.check_size(size[0], size[1])?;
+                size = size.map(|side| side.div_ceil(2));
+            }
+        }
+        Ok(())
+    }
+
     /// Operations of one forward pass of one image of `height * width` pixels, with the filters expanded.
     pub fn flops(&self, height: usize, width: usize) -> u64 {
         let [features, classes] = self.head.weight.dims();
@@ -297,6 +317,14 @@ mod tests {
         };
         assert_eq!(weights(1), weights(1));
         assert_ne!(weights(1), weights(2));
+    }
+
+    #[test]
+    fn sizes_that_break_the_symmetry_are_refused_with_sizes_that_do_not() {
+        let model = SteerableCnnConfig::new(C8, 1, CLASSES).init(0, &Device::flex()).unwrap();
+        model.check_size(29, 29).unwrap();
+        let message = model.check_size(28, 28).unwrap_err().to_string();
+        assert!(message.contains("27 or 29"), "{message}");
     }
 
     #[test]

@@ -184,9 +184,9 @@ pub(super) fn seconds(results: &Results, name: &str) -> Option<Plot> {
 pub(super) fn equivariance(results: &Results) -> Option<Plot> {
     type Pick = fn(&EquivarianceError) -> f64;
     const PICKS: [(&str, Pick); 3] = [
-        ("exact, untrained", |error| error.exact_untrained),
-        ("exact, trained", |error| error.exact),
-        ("45°, trained", |error| error.rotation_45),
+        ("exact, before", |error| error.exact_untrained),
+        ("exact, after", |error| error.exact),
+        ("45°, after", |error| error.rotation_45),
     ];
     let errors =
         || results.cells.iter().filter_map(|cell| Some((cell.arm.as_str(), cell.equivariance_error.as_ref()?)));
@@ -224,7 +224,7 @@ pub(super) fn equivariance(results: &Results) -> Option<Plot> {
     Some(Plot {
         title: "Relative equivariance error".into(),
         caption:
-            "One shape per trained network. Exact symmetries are the quarter turns (and flips) in the group, which only move pixels; \
+            "One shape per network, before and after training. Exact symmetries are the quarter turns (and flips) in the group, which only move pixels; \
                   the line is what turning the images by 45° and back does to the images themselves. A shape on the \
                   lower edge is an error of exactly 0, a cross at the upper edge one that is not finite."
                 .into(),

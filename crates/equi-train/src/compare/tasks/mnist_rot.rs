@@ -18,8 +18,9 @@ use crate::memory::peak_rss_mib;
 use crate::model::{PlainCnnConfig, SteerableCnn, SteerableCnnConfig};
 use equi_core::group::C8;
 
-/// Seed of the orientations and of the choice of digits: part of the task, whatever the seeds of a run are.
-const TASK_SEED: u64 = 0;
+/// Seed of the orientations and of the choice of digits: part of the task, whatever the seeds of a run are. Networks and
+/// recipe were chosen under seed 0, so these test images have chosen nothing.
+const TASK_SEED: u64 = 1;
 /// Digits.
 const CLASSES: usize = 10;
 /// Odd, so that pooling by 2 keeps the symmetry.
@@ -99,7 +100,7 @@ impl Task for MnistRot {
         }
     }
 
-    /// Rotations. A mirrored 2 is no digit: flips took the error of the augmented arm from 13 to 23 percent (1,600 images).
+    /// Rotations, and no flips: a mirrored 2 is no digit.
     fn symmetry(&self) -> Symmetry {
         Symmetry { group: C8, flips: 0.0 }
     }
@@ -257,7 +258,9 @@ fn networks(
 
 /// The equivariant network with the weights of a seed.
 fn built(config: SteerableCnnConfig, seed: u64, device: &Device) -> Result<SteerableCnn, CompareError> {
-    config.init(seed, device).map_err(|error| CompareError::Request(format!("--group: {error}")))
+    let built = config.init(seed, device);
+    let checked = built.and_then(|model| model.check_size(SIDE.pixels(), SIDE.pixels()).map(|()| model));
+    checked.map_err(|error| CompareError::Request(format!("--group: {error}")))
 }
 
 /// The plain network whose cost is nearest to that of the equivariant one.
