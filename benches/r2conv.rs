@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2dConfig;
+use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
 use equi::core::FieldType;
@@ -10,7 +11,7 @@ use equi::core::group::{C8, D4, Group};
 use equi::layers::planar::{R2Conv, R2ConvConfig};
 use std::hint::black_box;
 
-/// 128 channels in and out, kernel 5, 28 x 28, batch 16: the shape of the peers' benchmarks.
+/// 128 channels in and out, kernel 5, 28 x 28, batch 16.
 const FIELDS: usize = 16;
 const BATCH: usize = 16;
 const SIDE: usize = 28;
@@ -23,6 +24,20 @@ fn convolution(group: Group, device: &Device) -> R2Conv {
 
 fn images(device: &Device) -> Tensor<4> {
     Tensor::random([BATCH, 128, SIDE, SIDE], Distribution::Normal(0.0, 1.0), device)
+}
+
+/// Forward, backward to the weights and the input, and a step of Adam.
+macro_rules! training_step {
+    ($bencher:expr, $model:expr, $images:expr) => {{
+        let mut model = Some($model);
+        let mut optimizer = AdamConfig::new().init();
+        $bencher.iter(|| {
+            let module = model.take().expect("put back below");
+            let loss = module.forward($images.clone()).powi_scalar(2).mean();
+            let gradients = GradientsParams::from_grads(loss.backward(), &module);
+            model = Some(optimizer.step(1e-3, module, gradients));
+        })
+    }};
 }
 
 fn forward_and_step(criterion: &mut Criterion) {
@@ -43,9 +58,7 @@ fn forward_and_step(criterion: &mut Criterion) {
         });
         let conv = convolution(symmetry, &training);
         let x = images(&training).require_grad();
-        group.bench_function(format!("R2Conv {name} forward and backward"), |b| {
-            b.iter(|| black_box(conv.forward(x.clone()).sum().backward()))
-        });
+        group.bench_function(format!("R2Conv {name} training step"), |b| training_step!(b, conv.clone(), x));
     }
 
     let plain = |device: &Device| {
@@ -55,9 +68,7 @@ fn forward_and_step(criterion: &mut Criterion) {
     let (conv, x) = (plain(&device), images(&device));
     group.bench_function("Conv2d forward", |b| b.iter(|| black_box(conv.forward(x.clone())).into_data()));
     let (conv, x) = (plain(&training), images(&training).require_grad());
-    group.bench_function("Conv2d forward and backward", |b| {
-        b.iter(|| black_box(conv.forward(x.clone()).sum().backward()))
-    });
+    group.bench_function("Conv2d training step", |b| training_step!(b, conv.clone(), x));
 }
 
 fn construction(criterion: &mut Criterion) {
