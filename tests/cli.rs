@@ -2,6 +2,7 @@
 #![cfg(feature = "flex")]
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -52,11 +53,23 @@ fn results(out: &Path) -> Value {
     value
 }
 
-fn wait(condition: impl Fn() -> bool) {
+/// Waits until `condition` holds or the child is done, which it must be without an error. Gives whether the child is
+/// still at work.
+#[track_caller]
+fn wait(child: &mut Child, condition: impl Fn() -> bool) -> bool {
     let begin = Instant::now();
-    while !condition() {
+    loop {
+        if let Some(status) = child.try_wait().expect("the child can be asked") {
+            let mut message = String::new();
+            child.stderr.take().expect("it is piped").read_to_string(&mut message).expect("it is text");
+            assert!(status.success(), "{status}: {message}");
+            return false;
+        }
+        if condition() {
+            return true;
+        }
         assert!(begin.elapsed() < Duration::from_secs(120), "nothing happens");
-        sleep(Duration::from_millis(5));
+        sleep(Duration::from_millis(2));
     }
 }
 
@@ -86,6 +99,9 @@ fn unknown_names_list_the_known_ones() {
     fails(&run(equi(&["compare", "mnist-rot", "--device", "tpu"])), 2, &["`tpu`", "flex"]);
     fails(&run(equi(&["compare", "mnist-rot", "--sizes", "50,999999"])), 2, &["999999", "12000"]);
     fails(&run(equi(&["compare", "mnist-rot", "--sizes", "many"])), 2, &["many"]);
+    fails(&run(equi(&["compare", "mnist-rot", "--seeds", "5000"])), 2, &["--seeds", "1 to 1000"]);
+    fails(&run(equi(&["compare", "mnist-rot", "--group", "C128"])), 2, &["C128", "at most 64"]);
+    fails(&run(equi(&["compare", "mnist-rot", "--learning-rate", "-1"])), 2, &["--learning-rate", "positive"]);
     fails(&run(equi(&["data", "imagenet"])), 2, &["mnist"]);
     let mut by_variable = equi(&["compare", "mnist-rot"]);
     by_variable.env("BURN_DEVICE", "tpu");
@@ -138,8 +154,10 @@ fn a_folder_with_other_files_is_left_alone() {
 #[test]
 fn killed_at_any_moment_and_resumed_gives_the_results_of_an_undisturbed_run() {
     let (_undisturbed, whole) = folder();
+    let begin = Instant::now();
     let output = run(smoke(&whole));
     assert!(output.status.success(), "{}", stderr(&output));
+    let half_a_cell = begin.elapsed() / 18;
     let files = |out: &Path| {
         let mut names: Vec<_> = fs::read_dir(out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
@@ -150,22 +168,22 @@ fn killed_at_any_moment_and_resumed_gives_the_results_of_an_undisturbed_run() {
 
     let (_killed, out) = folder();
     let mut kills = 0;
-    // Before the first cell, and then inside ever later ones.
-    for delay in [50, 300, 10, 120, 40, 250] {
+    // As soon as there is a plan, then between two cells and within one, by turns.
+    for delay in [Duration::ZERO, Duration::ZERO, half_a_cell, Duration::ZERO, half_a_cell] {
         let seen = cells(&out);
         let mut command = smoke(&out);
         command.arg("--resume");
         let mut child = start(command);
-        if kills > 0 {
-            wait(|| cells(&out) > seen || out.join("results.json").exists());
+        if !wait(&mut child, || if kills == 0 { out.join("plan.json").exists() } else { cells(&out) > seen }) {
+            break;
         }
-        sleep(Duration::from_millis(delay));
+        sleep(delay);
         child.kill().unwrap();
         if !child.wait().unwrap().success() {
             kills += 1;
         }
     }
-    assert!(kills >= 3, "the run was over after {kills} kills");
+    assert!(kills > 0, "all was over as soon as there was a plan");
     let mut resumed = smoke(&out);
     resumed.arg("--resume");
     let output = run(resumed);
@@ -191,11 +209,11 @@ fn ctrl_c_exits_with_130_and_says_how_to_go_on() {
     assert!(run(smoke(&whole)).status.success());
 
     let (_interrupted, out) = folder();
-    let child = start(smoke(&out));
-    wait(|| cells(&out) > 0);
+    let mut child = start(smoke(&out));
+    assert!(wait(&mut child, || cells(&out) > 0), "nine cells were over with the first");
     let signal = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(signal.success());
-    fails(&child.wait_with_output().unwrap(), 130, &["interrupted", "--resume"]);
+    fails(&child.wait_with_output().unwrap(), 130, &["stopping after this step", "interrupted", "--resume"]);
 
     fails(&run(smoke(&out)), 1, &["unfinished", "--resume"]);
     let mut resumed = smoke(&out);
@@ -208,10 +226,85 @@ fn ctrl_c_exits_with_130_and_says_how_to_go_on() {
 fn two_processes_cannot_share_a_folder() {
     let (_folder, out) = folder();
     let mut first = start(smoke(&out));
-    wait(|| cells(&out) > 0);
+    assert!(wait(&mut first, || cells(&out) > 0), "nine cells were over with the first");
+    fails(&run(smoke(&out)), 1, &["another process", "--out"]);
     let mut second = smoke(&out);
     second.arg("--resume");
     fails(&run(second), 1, &["another process", "--out"]);
     first.kill().unwrap();
     first.wait().unwrap();
+}
+
+/// Two cells, over in a moment.
+#[cfg(unix)]
+fn tiny(out: &Path) -> Vec<String> {
+    let out = out.to_str().expect("a temporary folder has a plain name");
+    let words =
+        ["compare", "mnist-rot", "--preset", "smoke", "--device", "flex", "--sizes", "20", "--arms", "plain", "--out"];
+    words.into_iter().chain([out]).map(str::to_string).collect()
+}
+
+/// Runs the command from a shell script, which calls it `"$0" "$@"`.
+#[cfg(unix)]
+fn from_a_shell(script: &str, arguments: &[String]) -> Output {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_equi")]).args(arguments);
+    run_in_the_repository(shell)
+}
+
+#[cfg(unix)]
+fn run_in_the_repository(mut command: Command) -> Output {
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("BURN_DEVICE");
+    run(command)
+}
+
+/// First seen under `nohup` and in the background of a script, where the shell ignores these signals for its children.
+#[cfg(unix)]
+#[test]
+fn ignored_signals_do_not_keep_it_from_starting() {
+    let (_folder, out) = folder();
+    let output = from_a_shell("trap '' INT HUP; exec \"$0\" \"$@\"", &tiny(&out));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(out.join("results.json").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let (_folder, out) = folder();
+    let output = from_a_shell("{ \"$0\" \"$@\"; echo \"code $?\" >&2; } | true", &tiny(&out));
+    let message = stderr(&output);
+    assert!(message.contains("code 0") && !message.contains("panicked"), "{message}");
+    let output = from_a_shell("{ \"$0\" data mnist; echo \"code $?\" >&2; } | true", &[]);
+    assert!(stderr(&output).contains("code 0"), "{}", stderr(&output));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_output_is_a_failure_and_a_full_standard_error_none() {
+    let (_folder, out) = folder();
+    let output = from_a_shell("exec \"$0\" \"$@\" > /dev/full", &tiny(&out));
+    fails(&output, 1, &["cannot write to standard output"]);
+    assert!(out.join("results.json").exists() && !stderr(&output).contains("panicked"));
+    let (_other, out) = folder();
+    let output = from_a_shell("exec \"$0\" \"$@\" 2> /dev/full", &tiny(&out));
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn diverged_networks_are_reported_and_the_exit_code_tells() {
+    let (_folder, out) = folder();
+    let arguments = tiny(&out);
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    arguments.extend(["--learning-rate", "1e30"]);
+    for _ in ["fresh", "finished before"] {
+        let output = run(equi(&arguments));
+        fails(&output, 3, &["1 of 1 networks diverged", "lower --learning-rate"]);
+        assert!(String::from_utf8_lossy(&output.stdout).contains("results.json"));
+    }
+    assert!(out.join("report.html").exists());
+    let mut other = arguments.clone();
+    other.truncate(arguments.len() - 2);
+    fails(&run(equi(&other)), 1, &["holds another comparison", "recipe"]);
 }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use equi_train::compare::results::CellStatus;
 use equi_train::compare::{self, ARMS, CompareError, Request, TASKS};
 use equi_train::device::VARIABLE;
 use equi_train::report;
-use equi_train::stop::Stop;
+use equi_train::stop::{INTERRUPTED, Stop};
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, print};
 
 /// Train the same task with and without symmetry built in, and report which pays off.
 ///
@@ -38,8 +39,11 @@ pub struct Compare {
     #[arg(long)]
     group: Option<String>,
     /// Probability of each flip (left-right, up-down) in the augmentation [default: the task's]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     flips: Option<f64>,
+    /// Peak learning rate of all arms [default: the preset's]
+    #[arg(long, allow_negative_numbers = true)]
+    learning_rate: Option<f64>,
     /// auto, flex, wgpu, vulkan, metal, webgpu, cuda, rocm or ndarray
     #[arg(long, default_value = "auto")]
     device: String,
@@ -66,6 +70,7 @@ impl Compare {
             matched_by: Some(self.matched_by),
             group: self.group,
             flips: self.flips,
+            learning_rate: self.learning_rate,
             device: Some(self.device),
             data: self.data,
             out: self.out,
@@ -74,24 +79,41 @@ impl Compare {
         };
         let study = compare::compare(&request, &stop)?;
         let out = study.out.display();
+        let mut text = String::new();
         if study.found_finished {
-            println!(
-                "This comparison was finished before; {out} was left as it is. To run it again, choose another --out.\n"
+            text += &format!(
+                "This comparison was finished before; {out} was left as it is. To run it again, choose another --out.\n\n"
             );
         }
-        println!("{}", report::table(&study.results));
-        println!("{}\n", study.results.verdict);
-        println!("Written to {out}: report.html, results.csv, results.json");
-        Ok(())
+        text += &format!("{}\n{}\n\n", report::table(&study.results), study.results.verdict);
+        text += &format!("Written to {out}: report.html, results.csv, results.json\n");
+        print(&text)?;
+
+        let cells = &study.results.cells;
+        let lost = cells.iter().filter(|cell| cell.status == CellStatus::Diverged).count();
+        if lost == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "{lost} of {} networks diverged; they are left out of the means; lower --learning-rate",
+            cells.len()
+        );
+        Err(Failure { message, code: DIVERGED })
     }
 }
+
+/// The exit code of a comparison that is finished and written, with networks missing from it.
+const DIVERGED: u8 = 3;
 
 /// What there is to compare, for `--help`.
 fn contestants() -> String {
     let tasks = TASKS.map(|task| format!("  {:<14} {}\n", task.name(), task.about())).concat();
     let arms = ARMS.map(|arm| format!("  {:<14} {}\n", arm.name, arm.about)).concat();
     format!(
-        "Tasks:\n{tasks}\nArms:\n{arms}\nThe environment variable {VARIABLE} names the device where --device does not."
+        "Tasks:\n{tasks}\nArms:\n{arms}\nThe environment variable {VARIABLE} names the device where --device does not.\n\n\
+         Exit codes:\n  0    finished, and every network was trained\n  1    it could not be done\n  2    the command \
+         line means nothing\n  {DIVERGED}    finished and written, but networks diverged and are left out\n  {INTERRUPTED}  \
+         interrupted; --resume goes on"
     )
 }
 

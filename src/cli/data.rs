@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use equi_train::data::mnist;
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, print};
 
 /// Verify a data set byte by byte, and say where it comes from.
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ impl Data {
             return Err(Failure { message, code: 2 });
         }
         let description = mnist::describe(self.data.as_deref().unwrap_or(Path::new(mnist::FOLDER)));
-        print!("{description}");
+        print(&description.to_string())?;
         if description.verified() {
             return Ok(());
         }

@@ -3,6 +3,7 @@
 mod compare;
 mod data;
 
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +32,17 @@ struct Failure {
     code: u8,
 }
 
+/// Writes to standard output. Whoever reads it may stop early, as `head` does; all else that fails is a failure.
+fn print(text: &str) -> Outcome {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure { message: format!("cannot write to standard output: {error}"), code: 1 })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Parses the command line and does what it says.
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -40,7 +52,8 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { message, code }) => {
-            eprintln!("equi: {message}");
+            // With standard error closed, the exit code still tells.
+            let _ = writeln!(io::stderr(), "equi: {message}");
             ExitCode::from(code)
         }
     }

@@ -4,11 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+/// How the names of unfinished files and folders begin.
+pub(crate) const UNFINISHED: &str = ".equi-tmp-";
+
 /// Writes `bytes` to `path` through a temporary file in the same folder: after a crash, `path` holds either what it
 /// held before or all of `bytes`.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = parent(path);
-    let mut file = shared(tempfile::Builder::new().prefix(".tmp-"), 0o666).tempfile_in(folder)?;
+    let mut file = shared(tempfile::Builder::new().prefix(UNFINISHED), 0o666).tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
@@ -18,7 +21,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Makes the folder `path`, which must not exist, with `files` in it, all at once.
 pub fn write_folder(path: &Path, files: &[(&str, &[u8])]) -> io::Result<()> {
     let parent = parent(path);
-    let folder = shared(tempfile::Builder::new().prefix(".tmp-"), 0o777).tempdir_in(parent)?;
+    let folder = shared(tempfile::Builder::new().prefix(UNFINISHED), 0o777).tempdir_in(parent)?;
     for (name, bytes) in files {
         let mut file = File::create_new(folder.path().join(name))?;
         file.write_all(bytes)?;
@@ -33,7 +36,7 @@ pub fn write_folder(path: &Path, files: &[(&str, &[u8])]) -> io::Result<()> {
 pub fn sweep(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(".tmp-") {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
             if entry.file_type()?.is_dir() {
                 fs::remove_dir_all(entry.path())?;
             } else {
@@ -83,11 +86,13 @@ mod tests {
         write(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
 
-        fs::write(folder.path().join(".tmp-left"), b"half").unwrap();
-        fs::create_dir(folder.path().join(".tmp-folder")).unwrap();
+        fs::write(folder.path().join(".equi-tmp-left"), b"half").unwrap();
+        fs::create_dir(folder.path().join(".equi-tmp-folder")).unwrap();
+        fs::write(folder.path().join(".tmp-of-somebody"), b"theirs").unwrap();
         sweep(folder.path()).unwrap();
-        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(names, ["a.json"]);
+        let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [".tmp-of-somebody", "a.json"]);
     }
 
     #[test]

@@ -36,17 +36,29 @@ pub enum DeviceError {
     #[error("this build has no device; build again with `--features flex`, or with one of {}", DEVICES.join(", "))]
     None,
     /// Part of this build, but the machine does not provide it.
-    #[error("device `{name}` does not start: {message}; install its driver, or use `--device flex`")]
+    #[error("device `{name}` does not start: {message}; install its driver{}", or_cpu(compiled_in))]
     Broken {
         /// What was asked for.
         name: &'static str,
         /// What it said.
         message: String,
+        /// What there is.
+        compiled_in: Vec<&'static str>,
     },
 }
 
 fn list(names: &[&str]) -> String {
     if names.is_empty() { "none".to_string() } else { names.join(", ") }
+}
+
+/// The advice to take a device that needs no driver, if this build has one.
+fn or_cpu(names: &[&str]) -> String {
+    let cpu = names.iter().find(|name| needs_no_driver(name));
+    cpu.map(|name| format!(", or use `--device {name}`")).unwrap_or_default()
+}
+
+fn needs_no_driver(name: &str) -> bool {
+    matches!(name, "flex" | "ndarray")
 }
 
 /// A device that started, and its name.
@@ -101,7 +113,7 @@ fn choose(name: Option<&str>, variable: Option<&str>) -> Result<(&'static str, C
 
 /// Burn's GPU runtimes panic when there is no adapter. One tiny tensor tells.
 fn start(name: &'static str, device: &Device) -> Result<(), DeviceError> {
-    if matches!(name, "flex" | "ndarray") {
+    if needs_no_driver(name) {
         return Ok(());
     }
     let hook = std::panic::take_hook();
@@ -114,7 +126,7 @@ fn start(name: &'static str, device: &Device) -> Result<(), DeviceError> {
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(|message| message.to_string()))
             .unwrap_or_else(|| "it gave no reason".to_string());
-        DeviceError::Broken { name, message }
+        DeviceError::Broken { name, message, compiled_in: compiled_in() }
     })
 }
 
@@ -177,6 +189,15 @@ mod tests {
             let message = name(Some(device), None).unwrap_err().to_string();
             assert!(message.contains(&format!("--features {device}")), "{message}");
         }
+    }
+
+    #[test]
+    fn a_broken_device_advises_only_what_this_build_has() {
+        let message = |compiled_in| {
+            DeviceError::Broken { name: "vulkan", message: "no adapter".to_string(), compiled_in }.to_string()
+        };
+        assert!(message(vec!["vulkan", "ndarray"]).ends_with("install its driver, or use `--device ndarray`"));
+        assert!(message(vec!["vulkan"]).ends_with("install its driver"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A wish to stop, seen at every optimiser step.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,19 +19,30 @@ impl Stop {
 
     /// A flag raised by Ctrl-C, SIGTERM and SIGHUP. A second signal ends the process at once; what is on disk stays whole.
     ///
+    /// Where one of these signals is ignored, as under `nohup` and in the background of a script, or has a handler
+    /// already, all are left as they are: nobody means to interrupt, and the flag is never raised.
+    ///
     /// # Errors
     ///
-    /// When the process already has a handler for these signals.
+    /// When the operating system refuses the handler.
     pub fn on_signal() -> Result<Self, ctrlc::Error> {
         let stop = Self::new();
         let raised = stop.clone();
-        ctrlc::try_set_handler(move || {
+        let set = ctrlc::try_set_handler(move || {
             if raised.is_raised() {
                 std::process::exit(INTERRUPTED.into());
             }
             raised.raise();
-        })?;
-        Ok(stop)
+            // Standard error may be closed by now, and that is no reason not to stop.
+            let _ = writeln!(
+                std::io::stderr(),
+                "\nequi: stopping after this step; press again to stop at once; --resume goes on"
+            );
+        });
+        match set {
+            Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(stop),
+            Err(error) => Err(error),
+        }
     }
 
     /// Asks to stop.

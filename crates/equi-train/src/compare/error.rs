@@ -83,6 +83,14 @@ pub enum CompareError {
         /// What happened.
         source: std::io::Error,
     },
+    /// The plan of what the folder holds cannot be read.
+    #[error("cannot read {}: {message}; restore it, or choose another folder with `--out`", path.display())]
+    Plan {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        message: String,
+    },
     /// A file of an earlier part of the run cannot be read.
     #[error("cannot read {}: {message}; remove this file to compute it again with `--resume`", path.display())]
     Read {

@@ -18,7 +18,7 @@ use super::results::{Cell, Results};
 use super::{CellPlan, CompareError, Plan};
 use crate::atomic;
 use crate::fit::Checkpoints;
-use crate::report::JSON;
+use crate::report::{self, JSON, ReportError};
 
 const PLAN: &str = "plan.json";
 const LOCK: &str = ".lock";
@@ -57,7 +57,7 @@ impl Folder {
             Err(TryLockError::Error(source)) => return Err(failed(path)(source)),
         }
         // Another process may have begun, or finished, since the caller looked.
-        if let Some(results) = examine(path, plan, resume)? {
+        if let Some(results) = look(path, plan, resume)? {
             return Ok(Found::Finished(Box::new(results)));
         }
         let folder = Self { path: path.to_path_buf(), _lock: lock };
@@ -76,7 +76,15 @@ impl Folder {
 
     /// A cell finished earlier.
     pub fn cell(&self, cell: &CellPlan) -> Result<Option<Cell>, CompareError> {
-        read(&self.path.join(cell_file(cell)))
+        let path = self.path.join(cell_file(cell));
+        let found = read::<Cell>(&path).map_err(|message| CompareError::Read { path: path.clone(), message })?;
+        if let Some(Cell { arm, train_size, seed, .. }) = &found
+            && (arm.as_str(), *train_size, *seed) != (cell.arm.name, cell.train_size, cell.seed)
+        {
+            let message = format!("it holds {arm} with {train_size} samples, seed {seed}, in the place of {cell}");
+            return Err(CompareError::Read { path, message });
+        }
+        Ok(found)
     }
 
     /// Keeps a finished cell, and lets go of its checkpoints.
@@ -116,6 +124,19 @@ fn cell_file(cell: &CellPlan) -> PathBuf {
 /// Looks at the folder at `path` without touching anything, for it may be somebody else's. Gives the results if it holds
 /// `plan` finished, and none if it may be worked in.
 pub(super) fn examine(path: &Path, plan: &Plan, resume: bool) -> Result<Option<Results>, CompareError> {
+    look(path, plan, resume).map_err(|error| match error {
+        // Not abandoned, but at work: `--resume` would be the wrong advice.
+        CompareError::Unfinished { out } if is_locked(path) => CompareError::Locked { out },
+        other => other,
+    })
+}
+
+/// Whether a process holds the folder. This one, if it has opened it.
+fn is_locked(path: &Path) -> bool {
+    File::open(path.join(LOCK)).is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+fn look(path: &Path, plan: &Plan, resume: bool) -> Result<Option<Results>, CompareError> {
     let out = path.to_path_buf();
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
@@ -125,13 +146,22 @@ pub(super) fn examine(path: &Path, plan: &Plan, resume: bool) -> Result<Option<R
         }
         Err(source) => return Err(CompareError::Write { path: out, source }),
     };
-    let Some(found) = read::<Plan>(&path.join(PLAN))? else {
+    let plan_file = path.join(PLAN);
+    let unreadable = |message| CompareError::Plan { path: plan_file.clone(), message };
+    let Some(found) = read::<Plan>(&plan_file).map_err(unreadable)? else {
         for entry in entries {
             let name = entry.map_err(|source| CompareError::Write { path: out.clone(), source })?.file_name();
             let name = name.to_string_lossy();
-            // What a run killed before it wrote its plan leaves behind.
-            if name != LOCK && name != CELLS && !name.starts_with(".tmp-") {
+            // What a run killed before it wrote its plan leaves behind: no cell yet.
+            if name != LOCK && name != CELLS && !name.starts_with(atomic::UNFINISHED) {
                 return Err(CompareError::NotOurs { out, problem: format!("holds other files ({name})") });
+            }
+        }
+        for entry in fs::read_dir(path.join(CELLS)).into_iter().flatten().flatten() {
+            let name = PathBuf::from(entry.file_name());
+            if name.extension().is_some_and(|extension| extension == "json") {
+                let problem = format!("holds a finished cell ({}) without the {PLAN} it belongs to", name.display());
+                return Err(CompareError::NotOurs { out, problem });
             }
         }
         return Ok(None);
@@ -139,18 +169,102 @@ pub(super) fn examine(path: &Path, plan: &Plan, resume: bool) -> Result<Option<R
     if found != *plan {
         return Err(CompareError::OtherRun { out, differences: plan.differences(&found) });
     }
-    match read(&path.join(JSON))? {
-        Some(results) => Ok(Some(results)),
-        None if resume => Ok(None),
-        None => Err(CompareError::Unfinished { out }),
+    match report::read(&path.join(JSON)) {
+        Ok(results) => Ok(Some(results)),
+        Err(ReportError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            if resume {
+                Ok(None)
+            } else {
+                Err(CompareError::Unfinished { out })
+            }
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, CompareError> {
-    let failed = |message: String| CompareError::Read { path: path.to_path_buf(), message };
+/// A JSON file, if it is there; what is wrong with it otherwise.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
     match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| failed(error.to_string())),
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| error.to_string()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(error.to_string())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::compare::Request;
+    use crate::device::resolve;
+
+    fn plan() -> Plan {
+        let request = Request {
+            task: "mnist-rot".to_string(),
+            preset: Some("smoke".to_string()),
+            arms: Some(vec!["plain".to_string()]),
+            ..Request::default()
+        };
+        Plan::new(&request, &resolve(Some("flex")).unwrap()).unwrap()
+    }
+
+    fn begun(path: &Path) -> Folder {
+        match Folder::open(path, &plan(), true).unwrap() {
+            Found::Work(folder) => folder,
+            Found::Finished(_) => panic!("nothing is finished"),
+        }
+    }
+
+    #[test]
+    fn cells_without_a_plan_are_not_adopted() {
+        let out = tempfile::tempdir().unwrap();
+        drop(begun(out.path()));
+        fs::remove_file(out.path().join(PLAN)).unwrap();
+        assert!(examine(out.path(), &plan(), false).unwrap().is_none(), "killed before the plan was written");
+        fs::write(out.path().join(CELLS).join("plain-n50-s0.json"), "{}").unwrap();
+        for resume in [false, true] {
+            let message = examine(out.path(), &plan(), resume).unwrap_err().to_string();
+            assert!(message.contains("plain-n50-s0.json") && message.contains("without the plan.json"), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_unreadable_plan_is_not_to_be_removed() {
+        let out = tempfile::tempdir().unwrap();
+        drop(begun(out.path()));
+        fs::write(out.path().join(PLAN), "{").unwrap();
+        let message = examine(out.path(), &plan(), true).unwrap_err().to_string();
+        assert!(message.contains("plan.json") && message.contains("restore it, or choose another"), "{message}");
+    }
+
+    #[test]
+    fn a_cell_in_the_place_of_another_is_refused() {
+        let out = tempfile::tempdir().unwrap();
+        let folder = begun(out.path());
+        let cell = plan().cells().remove(0);
+        let file = out.path().join(cell_file(&cell));
+        let other = Cell { seed: 7, ..Cell::begun(&cell) };
+        fs::write(&file, serde_json::to_string(&other).unwrap()).unwrap();
+        let message = folder.cell(&cell).unwrap_err().to_string();
+        assert!(message.contains("seed 7") && message.contains("remove this file"), "{message}");
+        folder.finish(&cell, &Cell::begun(&cell)).unwrap();
+        assert!(folder.cell(&cell).unwrap().is_some());
+    }
+
+    #[test]
+    fn results_of_another_schema_are_named_as_such() {
+        let out = tempfile::tempdir().unwrap();
+        drop(begun(out.path()));
+        fs::write(out.path().join(JSON), "{\"schema\": 2}").unwrap();
+        let message = examine(out.path(), &plan(), true).unwrap_err().to_string();
+        assert!(message.contains("it has schema 2"), "{message}");
+    }
+
+    #[test]
+    fn a_folder_at_work_is_locked_and_an_abandoned_one_unfinished() {
+        let out = tempfile::tempdir().unwrap();
+        let folder = begun(out.path());
+        assert!(matches!(examine(out.path(), &plan(), false), Err(CompareError::Locked { .. })));
+        drop(folder);
+        assert!(matches!(examine(out.path(), &plan(), false), Err(CompareError::Unfinished { .. })));
     }
 }

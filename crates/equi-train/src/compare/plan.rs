@@ -1,6 +1,7 @@
 //! What is going to be compared: a request, completed by a preset, made into a list of cells.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use equi_core::group::Group;
@@ -10,6 +11,12 @@ use super::results::ArmSummary;
 use super::{ARMS, Arm, CompareError, TASKS, Task, arm, task};
 use crate::device::NamedDevice;
 use crate::fit::{FitConfig, Optimizer, Schedule};
+
+/// How many seeds there can be.
+const SEEDS: RangeInclusive<u64> = 1..=1000;
+
+/// The largest group: with more elements, the orbit of one feature is wider than the network of the comparison.
+const LARGEST_ORDER: usize = 64;
 
 /// What a user asks for. What is left out comes from the preset.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +37,8 @@ pub struct Request {
     pub group: Option<String>,
     /// Probability of each flip in the augmentation; the task's if left out.
     pub flips: Option<f64>,
+    /// Peak learning rate of all arms; the preset's if left out.
+    pub learning_rate: Option<f64>,
     /// Name of the device.
     pub device: Option<String>,
     /// Folder of the data set.
@@ -110,7 +119,8 @@ pub struct Symmetry {
     pub flips: f64,
 }
 
-/// How every cell is trained. The same for all arms.
+/// How every cell is trained. The same for all arms, and to the end: an arm that may stop early would have a smaller
+/// budget than the others, so [`FitConfig::patience`] is not used here. The best epoch is chosen all the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// Numbers of training samples, validation samples included.
@@ -220,6 +230,23 @@ impl Plan {
         if let Some(seeds) = request.seeds {
             recipe.seeds = seeds;
         }
+        if !SEEDS.contains(&recipe.seeds) {
+            return Err(CompareError::Request(format!(
+                "--seeds: {} is not possible; give {} to {}",
+                recipe.seeds,
+                SEEDS.start(),
+                SEEDS.end()
+            )));
+        }
+        if let Some(rate) = request.learning_rate {
+            if !(rate.is_finite() && rate > 0.0) {
+                return Err(CompareError::Request(format!(
+                    "--learning-rate: {rate} is not possible; give a positive number, such as {}",
+                    recipe.learning_rate
+                )));
+            }
+            recipe.learning_rate = rate;
+        }
         let (least, most) = task.train_sizes();
         if let Some(size) = recipe.sizes.iter().find(|&size| !(least..=most).contains(size)) {
             return Err(CompareError::Request(format!(
@@ -229,8 +256,8 @@ impl Plan {
         }
         recipe.sizes.sort_unstable();
         recipe.sizes.dedup();
-        if recipe.sizes.is_empty() || recipe.seeds == 0 {
-            return Err(CompareError::Request("nothing to compare: give at least one size and one seed".to_string()));
+        if recipe.sizes.is_empty() {
+            return Err(CompareError::Request("nothing to compare: give at least one size".to_string()));
         }
 
         let names = match &request.arms {
@@ -289,7 +316,7 @@ impl Plan {
     pub fn command(&self) -> String {
         let join = |items: Vec<String>| items.join(",");
         format!(
-            "equi compare {} --preset {} --arms {} --sizes {} --seeds {} --match {} --group {} --flips {} --device {}",
+            "equi compare {} --preset {} --arms {} --sizes {} --seeds {} --match {} --group {} --flips {} --learning-rate {} --device {}",
             self.task,
             self.preset.name(),
             join(self.arms.iter().map(|arm| arm.name.clone()).collect()),
@@ -298,6 +325,7 @@ impl Plan {
             self.matched_by,
             self.symmetry.group,
             self.symmetry.flips,
+            self.recipe.learning_rate,
             self.device,
         )
     }
@@ -309,6 +337,13 @@ impl Request {
         let mut symmetry = task.symmetry();
         if let Some(name) = &self.group {
             symmetry.group = name.parse().map_err(|error| CompareError::Request(format!("--group: {error}")))?;
+        }
+        let group = symmetry.group;
+        if let Some(order) = group.order().filter(|&order| order > LARGEST_ORDER) {
+            return Err(CompareError::Request(format!(
+                "--group: {group} has {order} elements, and networks here have at most {LARGEST_ORDER}; more than C16 or D16 \
+                 rarely helps"
+            )));
         }
         if let Some(flips) = self.flips {
             if !(0.0..=1.0).contains(&flips) {
@@ -373,6 +408,7 @@ mod tests {
                 matched_by: Some("params".to_string()),
                 group: Some("d4".to_string()),
                 flips: Some(0.5),
+                learning_rate: Some(5e-3),
                 ..request()
             },
             &flex(),
@@ -385,7 +421,7 @@ mod tests {
         assert_eq!(plan.matched_by, MatchBy::Params);
         assert_eq!(
             plan.command(),
-            "equi compare mnist-rot --preset quick --arms augmented --sizes 50,80 --seeds 1 --match params --group D4 --flips 0.5 --device flex"
+            "equi compare mnist-rot --preset quick --arms augmented --sizes 50,80 --seeds 1 --match params --group D4 --flips 0.5 --learning-rate 0.005 --device flex"
         );
     }
 
@@ -396,7 +432,16 @@ mod tests {
         assert!(message(Request { arms: Some(vec!["magic".to_string()]), ..request() }).contains("plain, augmented"));
         assert!(message(Request { matched_by: Some("time".to_string()), ..request() }).contains("flops, params"));
         assert!(message(Request { sizes: Some(vec![1]), ..request() }).contains("12000"));
-        assert!(message(Request { seeds: Some(0), ..request() }).contains("at least one"));
+        assert!(message(Request { sizes: Some(vec![]), ..request() }).contains("at least one"));
+        for seeds in [0, 1001, u64::MAX] {
+            assert!(message(Request { seeds: Some(seeds), ..request() }).contains("give 1 to 1000"));
+        }
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(message(Request { learning_rate: Some(rate), ..request() }).contains("a positive number"));
+        }
+        for group in ["C65", "D33", "C4294967295"] {
+            assert!(message(Request { group: Some(group.to_string()), ..request() }).contains("at most 64"), "{group}");
+        }
         assert!(message(Request { group: Some("K4".to_string()), ..request() }).contains("known: C1"));
         assert!(message(Request { group: Some("SO2".to_string()), ..request() }).contains("infinite"));
         assert!(message(Request { flips: Some(1.5), ..request() }).contains("probability"));

@@ -5,13 +5,15 @@ use equi_core::action::image::act;
 use equi_core::group::{Element, Group};
 
 use super::results::EquivarianceError;
+use super::stats::largest;
 use crate::fit::Classifier;
 
-/// `|f(g.x) - f(x)| / |f(x)|`, the largest over the quarter turns and flips in `group`, which only exchange pixels.
-pub fn exact_error<M: Classifier>(model: &M, group: Group, images: &Tensor<4>) -> f64 {
+/// `|f(g.x) - f(x)| / |f(x)|`, the largest over the quarter turns and flips in `group`, which only exchange pixels; none if
+/// `group` has none of these but the identity. NaN is larger than everything: a broken network must not pass.
+pub fn exact_error<M: Classifier>(model: &M, group: Group, images: &Tensor<4>) -> Option<f64> {
     let reference = model.forward(images.clone());
     let error = |g: &Element| relative(model.forward(act(g, images.clone())), reference.clone());
-    group.grid_symmetries().iter().filter(|g| **g != Element::IDENTITY).map(error).fold(0.0, f64::max)
+    group.grid_symmetries().iter().filter(|g| **g != Element::IDENTITY).map(error).reduce(largest)
 }
 
 /// All errors of a trained model, beside the exact error it had before.
@@ -19,7 +21,7 @@ pub fn invariance<M: Classifier>(
     model: &M,
     group: Group,
     images: &Tensor<4>,
-    exact_untrained: f64,
+    exact_untrained: Option<f64>,
 ) -> EquivarianceError {
     let eighth = Element::turn(1, 8);
     let turned = act(&eighth, images.clone());
@@ -43,7 +45,7 @@ mod tests {
     use crate::model::PlainCnnConfig;
     use burn::module::Module;
     use burn::tensor::{Device, TensorData};
-    use equi_core::group::D4;
+    use equi_core::group::{C4, D4, Group};
 
     const SIZE: usize = 7;
 
@@ -66,15 +68,39 @@ mod tests {
     #[test]
     fn an_invariant_model_has_no_exact_error_and_a_plain_one_has() {
         // The sums are in another order, so f32 rounding remains.
-        assert!(exact_error(&Sums {}, D4, &images()) < 1e-6);
+        assert!(exact_error(&Sums {}, D4, &images()).unwrap() < 1e-6);
         let plain = PlainCnnConfig::new(2, 3).init(0, &Device::flex()).valid();
-        assert!(exact_error(&plain, D4, &images()) > 1e-3);
+        assert!(exact_error(&plain, D4, &images()).unwrap() > 1e-3);
+    }
+
+    #[test]
+    fn a_group_without_quarter_turns_has_no_exact_error() {
+        for group in ["C1", "C3", "C5"] {
+            assert_eq!(exact_error(&Sums {}, group.parse::<Group>().unwrap(), &images()), None);
+        }
+    }
+
+    /// Logits that are NaN for turned images only.
+    #[derive(Module, Debug)]
+    struct Broken {}
+
+    impl Classifier for Broken {
+        fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+            let corner = images.slice([0..3, 0..1, 0..1, 0..1]).flatten::<2>(1, 3);
+            let first = corner.clone().slice([0..1, 0..1]).into_scalar::<f32>();
+            if first == 0.0 { corner + 1.0 } else { corner * f32::NAN }
+        }
+    }
+
+    #[test]
+    fn a_broken_network_has_no_finite_error() {
+        assert!(exact_error(&Broken {}, C4, &images()).unwrap().is_nan());
     }
 
     #[test]
     fn the_floor_is_what_resampling_does_to_the_image() {
-        let errors = invariance(&Sums {}, D4, &images(), 0.5);
-        assert_eq!(errors.exact_untrained, 0.5);
+        let errors = invariance(&Sums {}, D4, &images(), Some(0.5));
+        assert_eq!(errors.exact_untrained, Some(0.5));
         assert!(errors.resampling_floor_45 > 0.01 && errors.resampling_floor_45 < 1.0, "{errors:?}");
         assert!(errors.rotation_45 > 0.0);
     }

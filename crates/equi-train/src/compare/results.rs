@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::{CellPlan, Recipe};
+
 /// The version of the layout of `results.json`.
 pub const SCHEMA: u32 = 1;
 
@@ -24,6 +26,8 @@ pub struct Results {
     pub matched_by: String,
     /// The command line options that reproduce this run.
     pub command: String,
+    /// How every cell was trained and tested.
+    pub recipe: Recipe,
     /// The arms, in the order of the table.
     pub arms: Vec<ArmSummary>,
     /// One entry per arm, training-set size and seed.
@@ -75,8 +79,9 @@ pub struct Cell {
     pub steps: usize,
     /// Training throughput.
     pub samples_per_second: f64,
-    /// Peak resident memory of the process so far, in MiB.
-    pub peak_rss_mib: f64,
+    /// Peak resident memory of the process while it worked on this cell, in MiB, data set and all; `null` where the
+    /// operating system does not tell.
+    pub peak_rss_mib: Option<f64>,
     /// Why the cell has no metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -104,12 +109,13 @@ pub struct Metric {
 /// `|f(g.x) - f(x)| / |f(x)|` in the L2 norm over the probe batch, the largest over the group elements named.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EquivarianceError {
-    /// Quarter turns, and flips if the group has them, exact on the pixel grid, before training.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub exact_untrained: f64,
-    /// Quarter turns, and flips if the group has them, exact on the pixel grid, after training.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub exact: f64,
+    /// Quarter turns, and flips if the group has them, exact on the pixel grid, before training; `null` if the group has
+    /// none of these, `"NaN"` if the error is not finite.
+    #[serde(with = "optional")]
+    pub exact_untrained: Option<f64>,
+    /// The same after training.
+    #[serde(with = "optional")]
+    pub exact: Option<f64>,
     /// A rotation by 45 degrees, which needs resampling, after training.
     #[serde(deserialize_with = "null_is_nan")]
     pub rotation_45: f64,
@@ -170,6 +176,25 @@ impl Results {
 }
 
 impl Cell {
+    /// The record of a cell that has not been trained.
+    pub(super) fn begun(plan: &CellPlan) -> Self {
+        Self {
+            arm: plan.arm.name.to_string(),
+            train_size: plan.train_size,
+            seed: plan.seed,
+            status: CellStatus::Done,
+            metric: None,
+            equivariance_error: None,
+            validation_curve: Vec::new(),
+            best_epoch: 0,
+            train_seconds: 0.0,
+            steps: 0,
+            samples_per_second: 0.0,
+            peak_rss_mib: None,
+            message: None,
+        }
+    }
+
     /// The value of the metric, if the cell has one and it is finite.
     pub fn value(&self) -> Option<f64> {
         self.metric.as_ref().map(|metric| metric.value).filter(|value| value.is_finite())
@@ -184,4 +209,29 @@ fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Err
 fn null_is_nan_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
     let values: Vec<Option<f64>> = Deserialize::deserialize(deserializer)?;
     Ok(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+}
+
+/// A number that there may not be, `null` then; so that a broken one is told from it, that is written as text.
+mod optional {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) if !value.is_finite() => serializer.serialize_str("NaN"),
+            other => other.serialize(serializer),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Finite(f64),
+            Broken(String),
+        }
+        Ok(Option::deserialize(deserializer)?.map(|written| match written {
+            Written::Finite(value) => value,
+            Written::Broken(text) => text.parse().unwrap_or(f64::NAN),
+        }))
+    }
 }

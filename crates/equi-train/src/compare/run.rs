@@ -1,6 +1,6 @@
 //! Runs the cells of a plan.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,6 +11,7 @@ use super::results::{Cell, Results, SCHEMA};
 use super::{CellPlan, CompareError, Plan, Request};
 use crate::device::resolve;
 use crate::fit::{FitError, Session};
+use crate::memory::reset_peak;
 use crate::report;
 use crate::stop::Stop;
 
@@ -45,12 +46,12 @@ pub fn compare(request: &Request, stop: &Stop) -> Result<Study, CompareError> {
     if let Some(results) = examine(&out, &plan, request.resume)? {
         return Ok(shown(results));
     }
+    let cells = plan.cells();
     let trials = task.open(&plan, request.data.as_deref(), &device.device)?;
     let folder = match Folder::open(&out, &plan, request.resume)? {
         Found::Work(folder) => folder,
         Found::Finished(results) => return Ok(shown(*results)),
     };
-    let cells = plan.cells();
     let mut progress = Progress::new(&plan, &cells);
     let mut finished = Vec::with_capacity(cells.len());
     for cell in &cells {
@@ -63,6 +64,7 @@ pub fn compare(request: &Request, stop: &Stop) -> Result<Study, CompareError> {
         if stop.is_raised() {
             return Err(interrupted);
         }
+        reset_peak();
         let session = Session { stop: stop.clone(), checkpoints: Some(folder.checkpoints(cell)) };
         let result = match trials.run(cell, &session, &mut progress.cell(cell)) {
             Err(CompareError::Fit { source: FitError::Interrupted { .. }, .. }) => return Err(interrupted),
@@ -92,6 +94,7 @@ fn assemble(plan: &Plan, cells: Vec<Cell>) -> Results {
         commit: plan.version.clone(),
         matched_by: plan.matched_by.to_string(),
         command: plan.command(),
+        recipe: plan.recipe.clone(),
         arms: plan.arms.clone(),
         cells,
         summary: Vec::new(),
@@ -150,7 +153,8 @@ impl<'a> Progress<'a> {
         if self.terminal {
             self.bar.println(line);
         } else {
-            eprintln!("{line}");
+            // Nobody may be listening, and that is no reason not to finish.
+            let _ = writeln!(std::io::stderr(), "{line}");
         }
     }
 }

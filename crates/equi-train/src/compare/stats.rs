@@ -14,6 +14,11 @@ pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
+/// The larger of two, where NaN is larger than everything: a broken value must not hide.
+pub fn largest(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
+}
+
 /// The 95 % confidence interval of the mean, by Student's t distribution; `None` with fewer than two values.
 ///
 /// It is not cut at the ends of what the metric can be, so a percentage may have a bound below 0.
@@ -123,6 +128,14 @@ mod tests {
         let [low, high] = ci95(&[2.0, 4.0, 6.0, 8.0]).unwrap();
         assert!((low - 0.891479).abs() < 1e-5 && (high - 9.108521).abs() < 1e-5, "{low} {high}");
         assert_eq!(mean(&[2.0, 4.0]), Some(3.0));
+    }
+
+    #[test]
+    fn a_broken_value_is_the_largest() {
+        for values in [[f64::NAN, 1.0, 2.0], [1.0, f64::NAN, 2.0], [1.0, 2.0, f64::NAN]] {
+            assert!(values.into_iter().reduce(largest).unwrap().is_nan());
+        }
+        assert_eq!([1.0, 3.0, 2.0].into_iter().reduce(largest), Some(3.0));
     }
 
     #[test]

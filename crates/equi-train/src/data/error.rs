@@ -122,4 +122,5 @@ pub enum DataError {
 }
 
 /// The cure for a damaged file.
-const RESTORE: &str = "restore it with `git checkout -- data/mnist`, or copy it again from its source";
+const RESTORE: &str = "restore it: a file of the repository with `git checkout -- data/mnist`, one in \
+                       a folder of --data by copying it again from its source";

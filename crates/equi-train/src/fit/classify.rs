@@ -10,6 +10,7 @@ use burn::tensor::{Device, Int};
 use super::{Problem, Score};
 use crate::augment::Augmentation;
 use crate::data::Images;
+use crate::stop::Stop;
 
 /// A model that gives logits for images.
 pub trait Classifier: Module {
@@ -83,17 +84,20 @@ impl<M: Classifier> Problem for Classification<'_, M> {
         cross_entropy(model.forward(images.autodiff()), labels.autodiff(), self.label_smoothing)
     }
 
-    fn validate(&self, model: &M, device: &Device) -> Score {
+    fn validate(&self, model: &M, device: &Device, stop: &Stop) -> Option<Score> {
         let mut loss = 0.0;
         let mut wrong = 0;
         for positions in self.validation.chunks(self.evaluation_batch) {
+            if stop.is_raised() {
+                return None;
+            }
             let (images, labels) = self.images.batch(positions, device);
             let logits = model.forward(images);
             wrong += mistakes(logits.clone(), labels.clone());
             loss += cross_entropy(logits, labels, 0.0).into_scalar::<f64>() * positions.len() as f64;
         }
         let count = self.validation.len().max(1) as f64;
-        Score { metric: 100.0 * wrong as f64 / count, loss: loss / count }
+        Some(Score { metric: 100.0 * wrong as f64 / count, loss: loss / count })
     }
 }
 
@@ -112,20 +116,25 @@ fn mistakes(logits: Tensor<2>, labels: Tensor<1, Int>) -> usize {
     predicted.not_equal(labels).int().sum().into_scalar::<i64>() as usize
 }
 
-/// Logits of the images at `positions`, `batch` at a time.
-///
-/// # Shapes
-///
-/// - output: `[positions, classes]`
-pub fn class_logits<M: Classifier>(
+/// How many of the images at `positions` `model` labels wrongly, `batch` at a time; none if `stop` was raised before the
+/// last batch.
+pub fn wrong_labels<M: Classifier>(
     model: &M,
     images: &Images,
     positions: &[usize],
     batch: usize,
     device: &Device,
-) -> Tensor<2> {
-    let logits = positions.chunks(batch).map(|chunk| model.forward(images.batch(chunk, device).0)).collect();
-    Tensor::cat(logits, 0)
+    stop: &Stop,
+) -> Option<usize> {
+    let mut wrong = 0;
+    for chunk in positions.chunks(batch) {
+        if stop.is_raised() {
+            return None;
+        }
+        let (pixels, labels) = images.batch(chunk, device);
+        wrong += mistakes(model.forward(pixels), labels);
+    }
+    Some(wrong)
 }
 
 /// Share of the images at `positions` that `model` labels wrongly, in percent.
@@ -136,12 +145,6 @@ pub fn error_percent<M: Classifier>(
     batch: usize,
     device: &Device,
 ) -> f64 {
-    let wrong: usize = positions
-        .chunks(batch)
-        .map(|chunk| {
-            let (pixels, labels) = images.batch(chunk, device);
-            mistakes(model.forward(pixels), labels)
-        })
-        .sum();
+    let wrong = wrong_labels(model, images, positions, batch, device, &Stop::new()).unwrap_or_default();
     100.0 * wrong as f64 / positions.len().max(1) as f64
 }

@@ -17,7 +17,7 @@ mod schedule;
 mod train;
 
 pub use checkpoint::Checkpoints;
-pub use classify::{Classification, Classifier, class_logits, error_percent};
+pub use classify::{Classification, Classifier, error_percent, wrong_labels};
 pub use config::{FitConfig, Optimizer};
 pub use order::batch_indices;
 pub use problem::{Problem, Score};

@@ -5,6 +5,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::stop::Stop;
+
 /// A supervised problem: the loss of a batch, and the score of a model on samples held out.
 pub trait Problem {
     /// The model that is trained.
@@ -23,8 +25,9 @@ pub trait Problem {
     /// - output: `[1]`
     fn loss(&self, model: &Self::Model, samples: &[usize], step: usize, device: &Device) -> Tensor<1>;
 
-    /// Score on the validation samples. `device` has no autodiff, and `model` is in validation mode.
-    fn validate(&self, model: &Self::Model, device: &Device) -> Score;
+    /// Score on the validation samples; none if `stop` was raised on the way. `device` has no autodiff, and `model` is in
+    /// validation mode.
+    fn validate(&self, model: &Self::Model, device: &Device, stop: &Stop) -> Option<Score>;
 }
 
 /// How good a model is on the validation samples. Lower is better in both.

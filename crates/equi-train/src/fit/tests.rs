@@ -154,6 +154,21 @@ fn a_stop_within_an_epoch_costs_that_epoch_only() {
 }
 
 #[test]
+fn a_stop_at_the_last_step_of_an_epoch_ends_the_validation() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Session { stop: Stop::new(), checkpoints: Some(Checkpoints::new(folder.path())) };
+    let images = stripes(80);
+    let stopped = fit(&problem(&images), model(), &config(), &Device::flex(), &session, |event| {
+        if matches!(event, Event::Step { step: 12, .. }) {
+            session.stop.raise();
+        }
+    });
+    assert!(matches!(stopped, Err(FitError::Interrupted { epoch: 1, .. })));
+    let positions: Vec<usize> = (0..80).collect();
+    assert_eq!(wrong_labels(&model().valid(), &images, &positions, 10, &Device::flex(), &session.stop), None);
+}
+
+#[test]
 fn a_checkpoint_of_other_settings_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let session = Session { checkpoints: Some(Checkpoints::new(folder.path())), ..Session::default() };

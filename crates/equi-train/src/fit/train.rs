@@ -24,6 +24,14 @@ pub struct Session {
     pub checkpoints: Option<Checkpoints>,
 }
 
+impl Session {
+    /// The error of a run that was asked to stop after `epoch` epochs.
+    pub(crate) fn interrupted(&self, epoch: usize) -> FitError {
+        let folder = self.checkpoints.as_ref().map(|checkpoints| checkpoints.folder().to_path_buf());
+        FitError::Interrupted { epoch, folder }
+    }
+}
+
 /// News from a run.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -163,10 +171,7 @@ pub fn fit<P: Problem>(
         let mut losses: Option<Tensor<1>> = None;
         for step in begin..end {
             if session.stop.is_raised() {
-                return Err(FitError::Interrupted {
-                    epoch: state.history.len(),
-                    folder: session.checkpoints.as_ref().map(|checkpoints| checkpoints.folder().to_path_buf()),
-                });
+                return Err(session.interrupted(state.history.len()));
             }
             training.seed(stream(config.seed, Purpose::Layers, step as u64).next_u64());
             let samples = batch_indices(config.seed, step, config.batch_size, problem.train_len());
@@ -185,13 +190,16 @@ pub fn fit<P: Problem>(
         let train_loss = losses.map_or(0.0, |sum| sum.into_scalar::<f64>()) / (end - begin) as f64;
         state.seconds += started.elapsed().as_secs_f64();
         let snapshot = model.valid();
-        let validation = problem.validate(&snapshot, &inference);
+        let validation = problem
+            .validate(&snapshot, &inference, &session.stop)
+            .ok_or_else(|| session.interrupted(state.history.len()))?;
         if !train_loss.is_finite() || !validation.is_finite() {
             let quantity = if train_loss.is_finite() { "validation" } else { "training" };
             return Ok(Outcome::Diverged {
                 step: end,
                 message: format!(
-                    "the {quantity} loss was not finite by step {end}: lower the learning rate or clip the gradient"
+                    "the {quantity} loss was not finite by step {end}: lower the learning rate (`--learning-rate` of \
+                     `equi compare`) or clip the gradient"
                 ),
                 history: state.history,
                 seconds: state.seconds,

@@ -1,9 +1,9 @@
 use crate::compare::{
     results::{ArmSummary, Cell, EquivarianceError, Results},
-    stats::mean,
+    stats::{largest, mean},
 };
 
-/// One arm over all its cells: means of what it costs, the largest of its equivariance errors.
+/// One arm over all its cells: means of what it costs, the largest of its equivariance errors and peaks of memory.
 pub(super) struct ArmDigest<'a> {
     pub arm: &'a ArmSummary,
     pub exact_untrained: Option<f64>,
@@ -17,18 +17,18 @@ pub(super) struct ArmDigest<'a> {
 impl<'a> ArmDigest<'a> {
     pub fn new(results: &'a Results, arm: &'a ArmSummary) -> Self {
         let done = || results.of_arm(&arm.name).filter(|cell| cell.value().is_some());
-        let worst = |pick: fn(&EquivarianceError) -> f64| {
-            done().filter_map(|cell| cell.equivariance_error.as_ref()).map(pick).reduce(largest)
+        let worst = |pick: fn(&EquivarianceError) -> Option<f64>| {
+            done().filter_map(|cell| pick(cell.equivariance_error.as_ref()?)).reduce(largest)
         };
         let speeds: Vec<f64> = done().map(|cell| cell.samples_per_second).filter(|speed| speed.is_finite()).collect();
         Self {
             arm,
             exact_untrained: worst(|error| error.exact_untrained),
             exact: worst(|error| error.exact),
-            rotation_45: worst(|error| error.rotation_45),
-            resampling_floor_45: worst(|error| error.resampling_floor_45),
+            rotation_45: worst(|error| Some(error.rotation_45)),
+            resampling_floor_45: worst(|error| Some(error.resampling_floor_45)),
             samples_per_second: mean(&speeds),
-            peak_rss_mib: done().map(|cell| cell.peak_rss_mib).reduce(f64::max),
+            peak_rss_mib: done().filter_map(|cell| cell.peak_rss_mib).reduce(f64::max),
         }
     }
 
@@ -42,9 +42,4 @@ pub(super) fn train_seconds(results: &Results, arm: &str, size: usize) -> Option
     let seconds: Vec<f64> =
         results.at(arm, size).filter(|cell| Cell::value(cell).is_some()).map(|cell| cell.train_seconds).collect();
     mean(&seconds)
-}
-
-/// The larger of two, where NaN is larger than everything: a broken value must not hide.
-fn largest(a: f64, b: f64) -> f64 {
-    if a.is_nan() || a > b { a } else { b }
 }

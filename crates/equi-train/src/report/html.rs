@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     digest::{ArmDigest, train_seconds},
-    number::{self, count, duration, typeset},
+    number::{self, capital, count, duration, enumeration, typeset},
     plot::{self, Plot},
 };
 use crate::compare::{
@@ -98,6 +98,7 @@ fn facts(page: &mut String, results: &Results) -> std::fmt::Result {
     for (term, value) in [
         ("Preset", results.preset.clone()),
         ("Training samples", sizes.join(", ")),
+        ("Test samples", count(results.recipe.test_size as u64)),
         ("Seeds", results.seeds().len().to_string()),
         ("Networks trained", networks),
         ("Matched by", results.matched_by.clone()),
@@ -201,7 +202,7 @@ fn costs(page: &mut String, results: &Results) -> std::fmt::Result {
 
 fn equivariance(page: &mut String, results: &Results) -> std::fmt::Result {
     let arms: Vec<ArmDigest> = results.arms.iter().map(|arm| ArmDigest::new(results, arm)).collect();
-    if arms.iter().all(|arm| arm.exact.is_none()) {
+    if arms.iter().all(|arm| arm.rotation_45.is_none()) {
         page.push_str("<p>No network was measured.</p>\n");
         return Ok(());
     }
@@ -279,18 +280,25 @@ fn meaning(page: &mut String, results: &Results, name: &str) -> std::fmt::Result
             split. The test set is the same for all arms, sizes and seeds and chooses nothing.".to_string()),
         ("Confidence interval".into(), "The 95 % interval of the mean over the seeds by Student's t distribution. It \
             assumes independent, roughly normal seeds, and is not cut at the ends of the possible values: with two seeds \
-            it is 12.7 standard errors to each side and may reach below 0. It says nothing about other architectures or \
-            training recipes.".into()),
+            it is 12.7 standard errors to each side and may reach below 0. All arms of a seed share their samples and \
+            the test set, so the order of two arms is judged by the differences within the seeds. That the test set is \
+            finite is not in the interval, and it says nothing about other architectures or training recipes.".into()),
         ("Seed".into(), "Decides the initial weights, which samples are drawn, their order and the augmentation. Smaller \
             training sets are contained in the larger ones of the same seed.".into()),
+        ("Training".into(), "Optimiser, learning rate, schedule, number of steps and samples a step are the same for all \
+            arms. One learning rate for all need not be the best one for each; `--learning-rate` tries another.".into()),
+        ("Augmentation".into(), "Moves the training samples anew at every step. Where that is a turn of images, it \
+            resamples them a second time, after the resampling that made the task: the augmented arm trains on images a \
+            little smoother than those it is tested on.".into()),
         ("Parameters and FLOPs".into(), format!("{matched}. Parameters are counted on the built network; FLOPs are those \
             of one forward pass of one sample, two for a multiply-add, layer by layer. Augmentation costs nothing in \
             FLOPs here and shows in the samples per second.")),
         ("Samples per second, training time, peak memory".into(), "Wall clock of the training loop on this machine and device; compare them within this report only. Peak memory is that of the whole \
-            process up to then, so it never falls from one network to the next.".into()),
+            process, data set included, while it worked on a network; the largest over the networks of an arm. On a GPU, \
+            its own memory is not in it. Where the system does not reset it, it is the peak of the process so far.".into()),
         ("Equivariance error".into(), "‖f(g·x) − f(x)‖ / ‖f(x)‖ for the logits f of a batch of test images x. Exact \
             symmetries g are the quarter turns, and flips if the group has them, which move pixels without changing them: an equivariant network is \
-            at rounding level, trained or not. A turn by 45° has to resample the image.".into()),
+            at rounding level, trained or not. A dash stands where the group has none of these. A turn by 45° has to resample the image.".into()),
         ("Resampling floor".into(), "The same ratio for the images themselves, turned by 45° and back: what interpolation \
             alone loses. A 45° error near or below the floor cannot be told from interpolation.".into()),
         ("Diverged".into(), "The loss left the finite numbers. Such a network has no test metric and is left out of the \
@@ -304,6 +312,11 @@ fn meaning(page: &mut String, results: &Results, name: &str) -> std::fmt::Result
 
 fn reproduce(page: &mut String, results: &Results) -> std::fmt::Result {
     let seeds: Vec<String> = results.seeds().iter().map(u64::to_string).collect();
+    let steps: Vec<String> = results
+        .sizes()
+        .into_iter()
+        .map(|size| format!("{} (n = {})", count(results.recipe.steps(size) as u64), count(size as u64)))
+        .collect();
     write!(page, "<h2>Reproduce</h2>\n<pre>{}</pre>\n<dl class=\"facts\">\n", escape(&results.command))?;
     for (term, value) in [
         ("equi", results.commit.clone()),
@@ -311,15 +324,22 @@ fn reproduce(page: &mut String, results: &Results) -> std::fmt::Result {
         ("Device", results.device.clone()),
         ("Preset", results.preset.clone()),
         ("Seeds", seeds.join(", ")),
+        ("Steps", enumeration(&steps)),
+        ("Samples a step", count(results.recipe.batch_size as u64)),
+        ("Peak learning rate", results.recipe.learning_rate.to_string()),
         ("Results schema", results.schema.to_string()),
     ] {
         writeln!(page, "<div><dt>{term}</dt><dd>{}</dd></div>", escape(&value))?;
     }
-    page.push_str(
-        "</dl>\n<p class=\"note\">The same command on the same kind of device gives the same weights and metrics bit for \
-         bit; times and memory vary. The same numbers lie beside this page as results.json and results.csv.</p>\n",
-    );
-    Ok(())
+    let again = match results.device.as_str() {
+        "flex" | "ndarray" => "bit for bit",
+        _ => "up to rounding, for this device adds in an order of its own",
+    };
+    writeln!(
+        page,
+        "</dl>\n<p class=\"note\">The same command on the same kind of device gives the same weights and metrics {again}; \
+         times and memory vary. The same numbers lie beside this page as results.json and results.csv.</p>"
+    )
 }
 
 fn cells(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
@@ -352,7 +372,7 @@ fn cells(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
             cell.best_epoch,
             count(cell.steps as u64),
             duration(cell.train_seconds),
-            error(|cell| cell.equivariance_error.map(|error| error.exact)),
+            error(|cell| cell.equivariance_error.and_then(|error| error.exact)),
             error(|cell| cell.equivariance_error.map(|error| error.rotation_45)),
         )?;
     }
@@ -380,11 +400,6 @@ fn minus(number: &str) -> String {
     number.replace('-', "−")
 }
 
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::{
@@ -406,11 +421,22 @@ mod tests {
             "98,442",
             "equi compare mnist-rot --preset quick",
             "0.1.0 (1a2b3c4)",
+            "<dt>Test samples</dt><dd>2,000</dd>",
+            "96 (n = 400)",
+            "<dt>Peak learning rate</dt><dd>0.01</dd>",
             "0.22.1",
             "4.3\u{202f}×\u{202f}10⁻⁷",
         ] {
             assert!(page.contains(part), "{part}");
         }
+    }
+
+    #[test]
+    fn only_deterministic_devices_promise_the_same_bits() {
+        let mut results = sample(2);
+        assert!(html(&results).contains("metrics bit for bit;"));
+        results.device = "wgpu".into();
+        assert!(!html(&results).contains("bit for bit") && html(&results).contains("metrics up to rounding"));
     }
 
     #[test]

@@ -129,8 +129,8 @@ mod tests {
         let mut results = sample(2);
         diverge(&mut results.cells[0]);
         results.cells[1].equivariance_error = Some(EquivarianceError {
-            exact_untrained: f64::INFINITY,
-            exact: 0.5,
+            exact_untrained: Some(f64::INFINITY),
+            exact: Some(0.5),
             rotation_45: f64::NAN,
             resampling_floor_45: 0.1,
         });
@@ -139,8 +139,25 @@ mod tests {
         let back = read(&folder.path().join(JSON)).unwrap();
         assert!(back.cells[0].validation_curve[2].is_nan());
         let error = back.cells[1].equivariance_error.unwrap();
-        assert!(error.exact_untrained.is_nan() && error.rotation_45.is_nan() && error.exact == 0.5);
+        assert!(error.exact_untrained.unwrap().is_nan() && error.rotation_45.is_nan() && error.exact == Some(0.5));
         assert_eq!(json(&back), json(&results));
+    }
+
+    #[test]
+    fn a_group_without_exact_symmetries_has_no_exact_error_anywhere() {
+        let mut results = sample(2);
+        for cell in &mut results.cells {
+            let error = cell.equivariance_error.as_mut().unwrap();
+            (error.exact_untrained, error.exact) = (None, None);
+            cell.peak_rss_mib = None;
+        }
+        conclude(&mut results);
+        let value: serde_json::Value = serde_json::from_str(&json(&results)).unwrap();
+        assert!(value["cells"][0]["equivariance_error"]["exact"].is_null());
+        assert!(value["cells"][0]["peak_rss_mib"].is_null());
+        assert_eq!(serde_json::from_str::<Results>(&json(&results)).unwrap(), results);
+        assert!(table(&results).contains(" – ") && html(&results).contains("<td>–</td><td>–</td>"));
+        assert!(!results.verdict.contains("Quarter turns") && results.verdict.contains("A turn by 45 degrees"));
     }
 
     #[test]
@@ -174,7 +191,7 @@ mod tests {
         assert_eq!(&rows[0][column("task")], "a \"quoted\", task");
         for (row, cell) in rows.iter().zip(&results.cells).skip(1) {
             assert_eq!(row[column("value")].parse::<f64>().unwrap(), cell.value().unwrap());
-            assert_eq!(row[column("exact")].parse::<f64>().unwrap(), cell.equivariance_error.unwrap().exact);
+            assert_eq!(row[column("exact")].parse::<f64>().ok(), cell.equivariance_error.unwrap().exact);
         }
     }
 

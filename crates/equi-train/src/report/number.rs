@@ -100,6 +100,12 @@ pub(super) fn quantity(name: &str) -> (&str, &str) {
     }
 }
 
+/// The same with a capital letter first.
+pub(super) fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
 /// `a`, `a and b`, `a, b and c`.
 pub(super) fn enumeration(items: &[String]) -> String {
     match items {

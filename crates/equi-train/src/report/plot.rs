@@ -182,18 +182,19 @@ pub(super) fn seconds(results: &Results, name: &str) -> Option<Plot> {
 
 /// Equivariance errors: exact symmetries before and after training, and 45 degrees beside the resampling floor.
 pub(super) fn equivariance(results: &Results) -> Option<Plot> {
-    type Pick = fn(&EquivarianceError) -> f64;
+    type Pick = fn(&EquivarianceError) -> Option<f64>;
     const PICKS: [(&str, Pick); 3] = [
         ("exact, before", |error| error.exact_untrained),
         ("exact, after", |error| error.exact),
-        ("45°, after", |error| error.rotation_45),
+        ("45°, after", |error| Some(error.rotation_45)),
     ];
     let errors =
         || results.cells.iter().filter_map(|cell| Some((cell.arm.as_str(), cell.equivariance_error.as_ref()?)));
     let positive = |value: f64| value.is_finite() && value > 0.0;
     let floors: Vec<f64> =
         errors().map(|(_, error)| error.resampling_floor_45).filter(|&floor| positive(floor)).collect();
-    let values = errors().flat_map(|(_, error)| PICKS.map(|(_, pick)| pick(error))).filter(|&value| positive(value));
+    let values =
+        errors().flat_map(|(_, error)| PICKS.map(|(_, pick)| pick(error))).flatten().filter(|&value| positive(value));
     let y = Axis::log(values.chain(floors.iter().copied()), 0.08)?.with_decades();
     let x = Axis {
         range: -0.5..3.2,
@@ -209,8 +210,7 @@ pub(super) fn equivariance(results: &Results) -> Option<Plot> {
         let colour = style(results, &arm.name);
         for (column, (_, pick)) in PICKS.iter().enumerate() {
             let at = column as f64 + dodge(place, results.arms.len(), 0.6 / results.arms.len().max(1) as f64);
-            for error in results.of_arm(&arm.name).filter_map(|cell| cell.equivariance_error.as_ref()) {
-                let value = pick(error);
+            for value in results.of_arm(&arm.name).filter_map(|cell| pick(cell.equivariance_error.as_ref()?)) {
                 if value == 0.0 {
                     marks.push(Mark::Marker { at: (at, y.range.start), colour });
                 } else if positive(value) {
@@ -540,8 +540,8 @@ mod tests {
     fn plots_of_broken_results_are_drawn_or_absent() {
         let mut results = sample(1);
         diverge(&mut results.cells[0]);
-        results.cells[4].equivariance_error.as_mut().unwrap().exact = f64::NAN;
-        results.cells[5].equivariance_error.as_mut().unwrap().exact = 0.0;
+        results.cells[4].equivariance_error.as_mut().unwrap().exact = Some(f64::NAN);
+        results.cells[5].equivariance_error.as_mut().unwrap().exact = Some(0.0);
         results.cells[5].metric.as_mut().unwrap().value = 0.0;
         assert!(learning(&results, "test error %").is_some() && equivariance(&results).is_some());
         // One size, one value: an axis without length.

@@ -3,7 +3,7 @@
 use csv::Writer;
 
 use super::ReportError;
-use crate::compare::results::{CellStatus, Results};
+use crate::compare::results::{CellStatus, EquivarianceError, Results};
 
 const COLUMNS: [&str; 20] = [
     "task",
@@ -34,7 +34,9 @@ pub fn csv(results: &Results) -> Result<String, ReportError> {
     writer.write_record(COLUMNS)?;
     for cell in &results.cells {
         let arm = results.arms.iter().find(|arm| arm.name == cell.arm);
-        let error = |pick: fn(&_) -> f64| cell.equivariance_error.as_ref().map(pick).map(text).unwrap_or_default();
+        let error = |pick: fn(&EquivarianceError) -> Option<f64>| {
+            cell.equivariance_error.as_ref().and_then(pick).map(text).unwrap_or_default()
+        };
         writer.write_record([
             results.task.clone(),
             results.preset.clone(),
@@ -50,15 +52,15 @@ pub fn csv(results: &Results) -> Result<String, ReportError> {
             },
             cell.metric.as_ref().map(|metric| metric.name.clone()).unwrap_or_default(),
             cell.value().map(text).unwrap_or_default(),
-            error(|e: &crate::compare::results::EquivarianceError| e.exact_untrained),
+            error(|e| e.exact_untrained),
             error(|e| e.exact),
-            error(|e| e.rotation_45),
-            error(|e| e.resampling_floor_45),
+            error(|e| Some(e.rotation_45)),
+            error(|e| Some(e.resampling_floor_45)),
             cell.best_epoch.to_string(),
             cell.steps.to_string(),
             text(cell.train_seconds),
             text(cell.samples_per_second),
-            text(cell.peak_rss_mib),
+            cell.peak_rss_mib.map(text).unwrap_or_default(),
         ])?;
     }
     let bytes = writer.into_inner().map_err(|error| ReportError::Csv(error.into_error().into()))?;

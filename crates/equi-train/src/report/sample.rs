@@ -1,6 +1,6 @@
 //! Invented results for tests: the right shape, no meaning.
 
-use crate::compare::results::*;
+use crate::compare::{Recipe, results::*};
 
 /// Three arms, sizes 100, 400 and 1,600, the seeds 0 to `seeds`; the values of a cell are spread evenly about its mean.
 pub(super) fn sample(seeds: u64) -> Results {
@@ -46,8 +46,8 @@ pub(super) fn sample(seeds: u64) -> Results {
                     status: CellStatus::Done,
                     metric: Some(Metric { name: "test error %".into(), value }),
                     equivariance_error: Some(EquivarianceError {
-                        exact_untrained: [0.62, 0.62, 2.1e-7][a] * (1.0 + 0.1 * place),
-                        exact: [1.1, 0.40, 4.3e-7][a] * (1.0 + 0.02 * place),
+                        exact_untrained: Some([0.62, 0.62, 2.1e-7][a] * (1.0 + 0.1 * place)),
+                        exact: Some([1.1, 0.40, 4.3e-7][a] * (1.0 + 0.02 * place)),
                         rotation_45: [1.2, 0.43, 0.062][a] * (1.0 + 0.1 * place) * [1.2, 1.0, 0.8][s],
                         resampling_floor_45: 0.094,
                     }),
@@ -56,7 +56,7 @@ pub(super) fn sample(seeds: u64) -> Results {
                     train_seconds: (steps * 50) as f64 / speed,
                     steps,
                     samples_per_second: *speed,
-                    peak_rss_mib: 412.5,
+                    peak_rss_mib: Some(412.5),
                     message: None,
                 });
             }
@@ -71,6 +71,17 @@ pub(super) fn sample(seeds: u64) -> Results {
         commit: "0.1.0 (1a2b3c4)".into(),
         matched_by: "params".into(),
         command: "equi compare mnist-rot --preset quick --seeds 2 --match params --device flex".into(),
+        recipe: Recipe {
+            sizes: vec![100, 400, 1600],
+            seeds,
+            test_size: 2000,
+            steps_per_100: 48,
+            epochs: 24,
+            batch_size: 50,
+            learning_rate: 0.01,
+            weight_decay: 1e-4,
+            validation_one_in: 5,
+        },
         arms: arms
             .iter()
             .map(|&(name, model, parameters, flops_per_sample, augmentation, _)| ArmSummary {

@@ -29,12 +29,12 @@ pub fn table(results: &Results) -> String {
         "45 degree\nerror",
     ]);
     for arm in &arms {
-        let error = |value: Option<f64>| value.map_or("-".into(), number::magnitude);
+        let error = |value: Option<f64>| value.map_or("–".into(), number::magnitude);
         costs.add_row([
             arm.arm.name.clone(),
             number::count(arm.arm.parameters as u64),
             number::plain(arm.mega_flops()),
-            arm.samples_per_second.map_or("-".into(), number::plain),
+            arm.samples_per_second.map_or("–".into(), number::plain),
             error(arm.exact),
             error(arm.rotation_45),
         ]);
@@ -64,7 +64,7 @@ fn entry(results: &Results, arm: &str, size: usize, name: &str) -> Entry {
     let mut text = match crate::compare::stats::mean(&values) {
         Some(mean) => number::metric(name, mean),
         None if diverged > 0 => return Entry::new("diverged"),
-        None => return Entry::new("-"),
+        None => return Entry::new("–"),
     };
     if let Some([low, high]) = crate::compare::stats::ci95(&values) {
         text += &format!("\n[{}, {}]", number::metric(name, low), number::metric(name, high));

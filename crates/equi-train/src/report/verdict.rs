@@ -2,7 +2,7 @@
 
 use super::{
     digest::ArmDigest,
-    number::{self, count, enumeration, magnitude},
+    number::{self, capital, count, enumeration, magnitude},
 };
 use crate::compare::{
     results::{Cell, CellStatus, Results},
@@ -42,8 +42,14 @@ fn nothing(results: &Results) -> String {
     }
     format!(
         "None of the {total} networks reached a finite test metric, so there is nothing to compare: every cell \
-         diverged. A lower learning rate is the first thing to try."
+         diverged. A lower `--learning-rate`{} is the first thing to try.",
+        rate(results)
     )
+}
+
+/// The learning rate used, in brackets.
+fn rate(results: &Results) -> String {
+    format!(" (it was {})", results.recipe.learning_rate)
 }
 
 /// An arm at one training-set size.
@@ -96,10 +102,20 @@ fn race(results: &Results, name: &str, size: usize) -> String {
         second.arm,
         value(second)
     );
-    if let (Some([_, high]), Some([low, _])) = (ci95(&best.values), ci95(&second.values)) {
-        let (won, of) = won(results, size, best.arm, second.arm);
-        sentence += &format!("; it is lower with {won} of {of} seeds, and the intervals ");
-        sentence += if high < low { "do not overlap" } else { "overlap, so they do not settle the order" };
+    // Arms share the data and the test set of a seed, so the differences within seeds tell more than two intervals.
+    let differences = differences(results, size, best.arm, second.arm);
+    if let (Some(difference), Some([low, high])) = (mean(&differences), ci95(&differences)) {
+        let won = differences.iter().filter(|&&difference| difference > 0.0).count();
+        let points = if unit.is_empty() { "" } else { " points" };
+        sentence += &format!(
+            "; it is lower with {won} of {} seeds, by {}{points} on average (95 % interval of the difference {} to {}), \
+             which {} the order of these two",
+            differences.len(),
+            number::metric(name, difference),
+            number::metric(name, low),
+            number::metric(name, high),
+            if low > 0.0 { "settles" } else { "does not settle" }
+        );
     }
     for rest in &ranking[2..] {
         sentence += &format!("; {} has {}{unit}", rest.arm, number::metric(name, rest.mean));
@@ -107,16 +123,15 @@ fn race(results: &Results, name: &str, size: usize) -> String {
     sentence + "."
 }
 
-/// With how many of the seeds that both arms finished the first is below the second.
-fn won(results: &Results, size: usize, first: &str, second: &str) -> (usize, usize) {
-    let pairs: Vec<(f64, f64)> = results
+/// By how much the second arm is above the first, for every seed that both finished.
+fn differences(results: &Results, size: usize, first: &str, second: &str) -> Vec<f64> {
+    results
         .at(first, size)
         .filter_map(|cell| {
             let other = results.at(second, size).find(|other| other.seed == cell.seed)?;
-            Some((cell.value()?, other.value()?))
+            Some(other.value()? - cell.value()?)
         })
-        .collect();
-    (pairs.iter().filter(|(a, b)| a < b).count(), pairs.len())
+        .collect()
 }
 
 /// The question of the study, on the means: does augmentation reach the equivariant arms as data grow?
@@ -186,12 +201,13 @@ fn trust(results: &Results, sizes: &[usize]) -> Option<String> {
             "Some numbers are from a single seed (others from up to {most}), so nothing is known about their spread."
         ),
         (2, _) => format!(
-            "These are only {} seeds per cell: an indication, and no claim of significance.",
+            "These are only {} seeds per cell, too few to tell whether they are as normal as the intervals assume: an \
+             indication, and no claim of significance.",
             if most == 2 { "two".into() } else { format!("two to {most}") }
         ),
         (fewest, most) => format!(
-            "Intervals are over {} seeds; they cover the weights, the samples drawn and their order, not the choice of \
-             architecture and training recipe.",
+            "Intervals are over {} seeds; they cover the weights, the samples drawn and their order, not the finite test \
+             set, nor the choice of architecture and training recipe.",
             if fewest == most { most.to_string() } else { format!("{fewest} to {most}") }
         ),
     })
@@ -204,19 +220,26 @@ fn symmetry(results: &Results) -> Option<String> {
             arms.iter().filter_map(|arm| Some(format!("{} ({})", magnitude(pick(arm)?), arm.arm.name))).collect();
         (!items.is_empty()).then(|| enumeration(&items))
     };
-    let exact = list(|arm| arm.exact)?;
-    let mut sentence = format!(
-        "Quarter turns (and flips, if they are in the group) change the trained networks' outputs by at most {exact} of their norm"
-    );
-    if let Some(turned) = list(|arm| arm.rotation_45) {
-        sentence += &format!("; a turn by 45 degrees changes them by {turned}");
+    let exact = list(|arm| arm.exact).map(|exact| {
+        format!(
+            "quarter turns (and flips, if they are in the group) change the trained networks' outputs by at most {exact} of \
+             their norm"
+        )
+    });
+    let turned = list(|arm| arm.rotation_45).map(|turned| {
+        let outputs = if exact.is_some() { "them" } else { "the trained networks' outputs" };
+        let mut clause = format!("a turn by 45 degrees changes {outputs} by {turned}");
         let floor = arms.iter().filter_map(|arm| arm.resampling_floor_45).fold(f64::NAN, f64::max);
         if floor.is_finite() {
-            sentence +=
-                &format!(", where resampling alone, there and back, changes the images by {}", magnitude(floor));
+            clause += &format!(", where resampling alone, there and back, changes the images by {}", magnitude(floor));
         }
+        clause
+    });
+    let clauses: Vec<String> = exact.into_iter().chain(turned).collect();
+    if clauses.is_empty() {
+        return None;
     }
-    sentence += ".";
+    let mut sentence = capital(&clauses.join("; ")) + ".";
     let broken: Vec<String> = arms
         .iter()
         .filter(|arm| {
@@ -271,11 +294,12 @@ fn diverged(results: &Results) -> Option<String> {
         .collect();
     (!lost.is_empty()).then(|| {
         format!(
-            "{} of {} networks diverged and {} left out of the means: {}.",
+            "{} of {} networks diverged and {} left out of the means: {}. A lower `--learning-rate`{} may keep them.",
             lost.len(),
             results.cells.len(),
             if lost.len() == 1 { "is" } else { "are" },
-            names.join("; ")
+            names.join("; "),
+            rate(results)
         )
     })
 }
@@ -294,7 +318,14 @@ mod tests {
             text.starts_with("With 100 training samples equivariant has the lowest mean test error, 21.00 %"),
             "{text}"
         );
-        assert!(text.contains("it is lower with 3 of 3 seeds, and the intervals do not overlap"), "{text}");
+        // Differences 16.32, 17.00 and 17.68; s = 0.68, half width 4.302653 * 0.68 / sqrt(3) = 1.689.
+        assert!(
+            text.contains(
+                "it is lower with 3 of 3 seeds, by 17.00 points on average (95 % interval of the difference 15.31 to \
+                 18.69), which settles the order of these two"
+            ),
+            "{text}"
+        );
         assert!(
             text.contains("Augmentation does not catch up at these sizes: it is 17.00 points behind with 100"),
             "{text}"
@@ -313,7 +344,7 @@ mod tests {
     #[test]
     fn two_seeds_claim_nothing() {
         let text = verdict(&sample(2));
-        assert!(text.contains("only two seeds per cell: an indication, and no claim of significance"), "{text}");
+        assert!(text.contains("only two seeds per cell") && text.contains("no claim of significance"), "{text}");
         assert!(text.contains("of 2 seeds"), "{text}");
     }
 
@@ -338,12 +369,25 @@ mod tests {
     }
 
     #[test]
-    fn overlap_is_not_hidden() {
+    fn an_order_within_the_noise_is_not_settled() {
         let mut results = sample(3);
         for (i, cell) in results.cells.iter_mut().filter(|cell| cell.arm == "augmented").enumerate() {
             cell.metric.as_mut().unwrap().value = [2.0, 30.0, 70.0][i % 3];
         }
-        assert!(verdict(&results).contains("overlap, so they do not settle the order"));
+        assert!(verdict(&results).contains("which does not settle the order of these two"));
+    }
+
+    #[test]
+    fn seeds_that_vary_together_settle_an_order_within_their_spread() {
+        let mut results = sample(3);
+        for cell in results.cells.iter_mut().filter(|cell| cell.train_size == 100) {
+            let hard = [0.0, 20.0, 40.0][cell.seed as usize];
+            let arm = if cell.arm == "plain" { 50.0 } else { 10.0 };
+            let ahead = if cell.arm == "equivariant" { 1.0 + 0.01 * cell.seed as f64 } else { 0.0 };
+            cell.metric.as_mut().unwrap().value = arm + hard - ahead;
+        }
+        let text = verdict(&results);
+        assert!(text.contains("3 of 3 seeds, by 1.01 points") && text.contains("settles the order"), "{text}");
     }
 
     #[test]
@@ -352,7 +396,7 @@ mod tests {
         diverge(&mut results.cells[0]);
         let text = verdict(&results);
         assert!(
-            text.contains("1 of 18 networks diverged and is left out of the means: plain with 100 samples, seed 0."),
+            text.contains("1 of 18 networks diverged and is left out of the means: plain with 100 samples, seed 0. A lower `--learning-rate` (it was 0.01)"),
             "{text}"
         );
         results.cells.iter_mut().for_each(diverge);
@@ -365,10 +409,10 @@ mod tests {
     fn a_broken_symmetry_is_called_so() {
         let mut results = sample(2);
         let cell = results.cells.iter_mut().find(|cell| cell.arm == "equivariant").unwrap();
-        cell.equivariance_error.as_mut().unwrap().exact = 0.02;
+        cell.equivariance_error.as_mut().unwrap().exact = Some(0.02);
         assert!(verdict(&results).contains("more than rounding explains for equivariant"));
         let cell = results.cells.iter_mut().find(|cell| cell.arm == "equivariant").unwrap();
-        cell.equivariance_error.as_mut().unwrap().exact = f64::NAN;
+        cell.equivariance_error.as_mut().unwrap().exact = Some(f64::NAN);
         assert!(verdict(&results).contains("more than rounding explains for equivariant"), "NaN must not pass");
     }
 
