@@ -235,7 +235,7 @@ fn two_processes_cannot_share_a_folder() {
     first.wait().unwrap();
 }
 
-/// Two cells, over in a moment.
+/// One cell, over in a moment.
 #[cfg(unix)]
 fn tiny(out: &Path) -> Vec<String> {
     let out = out.to_str().expect("a temporary folder has a plain name");
@@ -249,13 +249,8 @@ fn tiny(out: &Path) -> Vec<String> {
 fn from_a_shell(script: &str, arguments: &[String]) -> Output {
     let mut shell = Command::new("sh");
     shell.args(["-c", script, env!("CARGO_BIN_EXE_equi")]).args(arguments);
-    run_in_the_repository(shell)
-}
-
-#[cfg(unix)]
-fn run_in_the_repository(mut command: Command) -> Output {
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("BURN_DEVICE");
-    run(command)
+    shell.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("BURN_DEVICE");
+    run(shell)
 }
 
 /// First seen under `nohup` and in the background of a script, where the shell ignores these signals for its children.

@@ -18,7 +18,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Compare(compare::Compare),
+    Compare(Box<compare::Compare>),
     Data(data::Data),
 }
 

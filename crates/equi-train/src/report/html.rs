@@ -298,7 +298,8 @@ fn meaning(page: &mut String, results: &Results, name: &str) -> std::fmt::Result
             its own memory is not in it. Where the system does not reset it, it is the peak of the process so far.".into()),
         ("Equivariance error".into(), "‖f(g·x) − f(x)‖ / ‖f(x)‖ for the logits f of a batch of test images x. Exact \
             symmetries g are the quarter turns, and flips if the group has them, which move pixels without changing them: an equivariant network is \
-            at rounding level, trained or not. A dash stands where the group has none of these. A turn by 45° has to resample the image.".into()),
+            at rounding level, trained or not. A dash stands where the group has none of these. A turn by 45° has to \
+            resample the image.".into()),
         ("Resampling floor".into(), "The same ratio for the images themselves, turned by 45° and back: what interpolation \
             alone loses. A 45° error near or below the floor cannot be told from interpolation.".into()),
         ("Diverged".into(), "The loss left the finite numbers. Such a network has no test metric and is left out of the \
