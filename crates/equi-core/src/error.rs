@@ -82,5 +82,5 @@ pub enum Error {
     InvalidKernel(String),
 }
 
-/// Result with [`Error`].
+/// Result with [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

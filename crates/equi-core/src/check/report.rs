@@ -149,10 +149,11 @@ impl Types {
                 resampling_floor: floor,
             }
         };
-        let (exact, interpolated): (Vec<_>, Vec<_>) = self.elements.iter().partition(|g| g.is_grid_symmetry());
+        let (exact, interpolated): (Vec<_>, Vec<_>) =
+            self.elements.iter().copied().partition(Element::is_grid_symmetry);
         EquivarianceReport {
-            exact: exact.iter().map(|g| measure(g)).collect(),
-            interpolated: interpolated.iter().map(|g| measure(g)).collect(),
+            exact: exact.iter().map(measure).collect(),
+            interpolated: interpolated.iter().map(measure).collect(),
         }
     }
 }

@@ -151,7 +151,7 @@ impl Mul for Element {
     /// `(f1, a1)(f2, a2) = (f1 + f2, a1 + (-1)^f1 a2)`.
     fn mul(self, other: Self) -> Self {
         let second = if self.flip { other.rotation.negate() } else { other.rotation };
-        Self::new(self.flip ^ other.flip, self.rotation.add(second))
+        Self::new(self.flip != other.flip, self.rotation.add(second))
     }
 }
 

@@ -1,9 +1,4 @@
-//! Steerable convolution, `(K * f)(p) = sum_q K(q - p) f(q)` with `K(g x) = rho_out(g) K(x) rho_in(g)^-1`.
-//!
-//! The constraint makes the layer equivariant, `K * (g . f) = g . (K * f)`, to quarter turns and flips of the group exactly,
-//! and to its other elements as well as the pixel grid can sample them.
-//!
-//! Weiler and Cesa: General E(2)-Equivariant Steerable CNNs, NeurIPS 2019.
+//! Steerable convolution.
 
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay, Param};
 use burn::nn::PaddingConfig2d;
@@ -91,7 +86,10 @@ impl R2ConvConfig {
     }
 }
 
-/// A convolution between feature fields; see the [module](self) and [`R2ConvConfig`].
+/// Steerable convolution, `(K * f)(p) = sum_q K(q - p) f(q)` with `K(g x) = rho_out(g) K(x) rho_in(g)^-1`.
+///
+/// The constraint makes it equivariant, `K * (g . f) = g . (K * f)`: to quarter turns and flips of the group exactly, and to its other
+/// elements as well as the pixel grid can sample them. Weiler and Cesa: General E(2)-Equivariant Steerable CNNs, NeurIPS 2019.
 ///
 /// The filter is expanded from the weights in every forward pass. For inference, [`export`](Self::export) folds it once.
 #[derive(Module, Debug)]

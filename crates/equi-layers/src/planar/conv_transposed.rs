@@ -1,7 +1,4 @@
-//! Transposed steerable convolution, `(K *T f)(p) = sum_q K(p - q) f(q)`: the adjoint of a strided convolution, with the same
-//! constraint on its kernel.
-//!
-//! Weiler and Cesa: General E(2)-Equivariant Steerable CNNs, NeurIPS 2019.
+//! Transposed steerable convolution.
 
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay, Param};
 use burn::tensor::module::conv_transpose2d;
@@ -57,7 +54,8 @@ impl R2ConvTransposedConfig {
     }
 }
 
-/// A transposed convolution between feature fields; see the [module](self) and [`R2ConvTransposedConfig`].
+/// Transposed steerable convolution, `(K *T f)(p) = sum_q K(p - q) f(q)`: the adjoint of a strided convolution, with the same
+/// constraint on its kernel and the same symmetry. Weiler and Cesa: General E(2)-Equivariant Steerable CNNs, NeurIPS 2019.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct R2ConvTransposed {

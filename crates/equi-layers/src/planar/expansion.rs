@@ -204,7 +204,7 @@ impl UploadedExpansion {
             let (pairs, elements) = (inputs * outputs, block.basis.len());
             let filter = weights
                 .clone()
-                .slice([block.start..block.start + pairs * elements])
+                .narrow(0, block.start, pairs * elements)
                 .reshape([pairs, elements])
                 .matmul(basis.clone())
                 .reshape([outputs, inputs, rows, columns, points])

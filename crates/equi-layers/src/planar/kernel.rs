@@ -107,7 +107,9 @@ impl KernelConfig {
         let part = |field_type: &FieldType, side: &str| {
             let fields = field_type.fields();
             let part = fields.len() / self.groups;
-            if fields.len() % self.groups != 0 || fields.iter().enumerate().any(|(i, f)| *f != fields[i % part]) {
+            if !fields.len().is_multiple_of(self.groups)
+                || fields.iter().enumerate().any(|(i, f)| *f != fields[i % part])
+            {
                 return Err(LayerError::InvalidConfig(format!(
                     "the {side} {field_type} does not split into {} equal groups of fields; repeat the same fields in each",
                     self.groups

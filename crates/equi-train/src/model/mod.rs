@@ -1,7 +1,7 @@
 //! The networks that are compared.
 
-mod plain;
-mod steerable;
+pub mod plain;
+pub mod steerable;
 
 pub use plain::{PlainCnn, PlainCnnConfig};
 pub use steerable::{ExportedCnn, SteerableCnn, SteerableCnnConfig};

@@ -30,7 +30,7 @@ const PROBE: usize = 64;
 /// Images a forward pass takes outside training.
 const EVALUATION_BATCH: usize = 250;
 
-/// See the [module documentation](self).
+/// Rotated MNIST: which digit is it, in any orientation?
 #[derive(Clone, Copy, Debug)]
 pub struct MnistRot;
 
