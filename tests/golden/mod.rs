@@ -20,7 +20,8 @@ impl Array {
     pub fn relative_error(&self, other: &[f64]) -> f64 {
         assert_eq!(self.values.len(), other.len(), "lengths differ");
         let scale = self.values.iter().fold(1e-300_f64, |m, v| m.max(v.abs()));
-        self.values.iter().zip(other).fold(0.0_f64, |m, (a, b)| m.max((a - b).abs())) / scale
+        let worse = |m: f64, d: f64| if d.is_nan() { f64::INFINITY } else { m.max(d) };
+        self.values.iter().zip(other).fold(0.0, |m, (a, b)| worse(m, (a - b).abs())) / scale
     }
 }
 

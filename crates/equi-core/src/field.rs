@@ -6,7 +6,7 @@ use std::ops::Add;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::group::{Element, Group, Subgroup};
+use crate::group::{Element, Group, Rotation, Subgroup};
 use crate::repr::{Basis, Representation};
 
 /// The transformation law of a feature map `[batch, size, height, width]`: its channels are the fields, one after the other.
@@ -48,9 +48,9 @@ impl FieldType {
     /// `count` regular fields of a finite group.
     ///
     /// # Errors
-    /// [`Error::InfiniteGroup`] for SO(2) and O(2).
+    /// [`Error::InfiniteGroup`] for SO(2) and O(2), [`Error::NoFields`] for no fields.
     pub fn regular(group: Group, count: usize) -> Result<Self> {
-        Ok(Self::repeat(count, &Representation::regular(group)?))
+        Self::new(vec![Representation::regular(group)?; count])
     }
 
     /// The group that acts.
@@ -101,8 +101,16 @@ impl FieldType {
     /// The type under a subgroup.
     ///
     /// # Errors
-    /// [`Error::GroupMismatch`] if the subgroup lies in another group.
+    /// [`Error::GroupMismatch`] if the subgroup lies in another group, [`Error::NotASubgroup`] if its reflection axis is another
+    /// one than the group's: a field type does not remember axes, and its flips mirror left and right.
     pub fn restrict(&self, subgroup: &Subgroup) -> Result<Self> {
+        if subgroup.axis() != Rotation::ZERO {
+            return Err(Error::NotASubgroup {
+                group: self.group.to_string(),
+                subgroup: subgroup.to_string(),
+                cure: "a field type keeps the left-right flip; restrict to the subgroup with `Subgroup::new`",
+            });
+        }
         let fields = self.fields.iter().map(|f| f.restrict(subgroup)).collect::<Result<Vec<_>>>()?;
         Self::new(fields)
     }
@@ -169,6 +177,9 @@ mod tests {
         let mixed = &FieldType::trivial(C8, 1) + &FieldType::trivial(C4, 1);
         assert!(matches!(mixed, Err(Error::GroupMismatch { .. })));
         assert_eq!(FieldType::new(vec![]), Err(Error::NoFields));
+        assert_eq!(FieldType::regular(C8, 0), Err(Error::NoFields));
+        let turned = Subgroup::with_axis(crate::group::D4, crate::group::D1, Rotation::turns(1, 4)).unwrap();
+        assert!(FieldType::trivial(crate::group::D4, 1).restrict(&turned).is_err());
     }
 
     #[test]

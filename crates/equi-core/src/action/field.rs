@@ -15,7 +15,7 @@ use crate::group::Element;
 /// - output: the same, with the sides exchanged by odd quarter turns
 ///
 /// # Panics
-/// If the channels are not those of the type.
+/// If the channels are not those of the type, or the element is not in its group (scalars alone take any element).
 pub fn act(g: &Element, features: Tensor<4>, field_type: &FieldType) -> Tensor<4> {
     act_on_fibres(g, image::act(g, features), field_type)
 }
@@ -26,13 +26,15 @@ pub fn act(g: &Element, features: Tensor<4>, field_type: &FieldType) -> Tensor<4
 /// - `features`, output: `[batch, field_type.size(), height, width]`
 ///
 /// # Panics
-/// If the channels are not those of the type.
+/// If the channels are not those of the type, or the element is not in its group (scalars alone take any element).
 pub fn act_on_fibres(g: &Element, features: Tensor<4>, field_type: &FieldType) -> Tensor<4> {
     let [batch, channels, height, width] = features.dims();
     field_type.assert_channels("act", channels);
     if field_type.is_trivial() {
         return features;
     }
+    let group = field_type.group();
+    assert!(group.contains(g), "{g} is not in {group}, the group of {field_type}: act with an element of it");
     let matrix = field_type.at(g);
     if field_type.permutes() {
         // Channel c of the result comes from the channel whose column has its 1 in row c.
@@ -57,6 +59,13 @@ mod tests {
     use crate::group::{C8, D4, Group};
     use crate::repr::{Irrep, Representation};
     use burn::tensor::Distribution;
+
+    #[test]
+    #[should_panic(expected = "flip is not in C4")]
+    fn elements_outside_the_group_are_refused() {
+        let regular = FieldType::regular(crate::group::C4, 1).unwrap();
+        act(&Element::FLIP, Tensor::zeros([1, 4, 3, 3], &Device::flex()), &regular);
+    }
 
     #[test]
     fn the_action_on_fibres_is_a_homomorphism() {

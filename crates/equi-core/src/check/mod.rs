@@ -8,15 +8,16 @@ mod map;
 mod report;
 
 pub use map::{FieldFn, FieldMap, chain, probe};
-pub use report::{ElementError, EquivarianceReport, gradients, outputs};
+pub use report::{ElementError, EquivarianceReport, fibres, gradients, outputs};
 
 /// Asserts that outputs **and input gradients** of a [`FieldMap`] are equivariant to the grid symmetries of a group.
 ///
 /// `assert_equivariant!(map, group, tolerance)` draws a random input; `assert_equivariant!(map, group, tolerance, input)`
-/// takes one. The tolerance bounds the relative L2 error `|f(g . x) - g . f(x)| / |f(x)|`.
+/// takes one. The gradients run with autodiff, as in training: batch norms then update their running statistics, so give a
+/// trained network as `network.clone().freeze()`. The tolerance bounds the relative L2 error `|f(g . x) - g . f(x)| / |f(x)|`.
 ///
 /// # Panics
-/// If an error exceeds the tolerance, with the whole report.
+/// If an error exceeds the tolerance, with the whole report, or the group has no grid symmetry to assert (C3; see [`fibres`]).
 #[macro_export]
 macro_rules! assert_equivariant {
     ($map:expr, $group:expr, $tolerance:expr) => {{

@@ -41,11 +41,17 @@ impl EquivarianceReport {
         worst(&self.interpolated)
     }
 
-    /// Asserts that the grid symmetries keep the tolerance.
+    /// Asserts that the grid symmetries keep the tolerance. The trivial group asks for nothing.
     ///
     /// # Panics
-    /// If they do not, with the whole report.
+    /// If they do not, with the whole report; and if no element maps the pixels to pixels (C3, C5, ...), so that there is nothing
+    /// exact to assert.
     pub fn assert_exact(&self, what: &str, tolerance: f64) {
+        assert!(
+            !self.exact.is_empty() || self.interpolated.is_empty(),
+            "{what}: no element but the identity maps pixels to pixels, so nothing can be asserted exactly; use `check::fibres` for a \
+             layer that treats all channels of a field alike, or a group with quarter turns, half turns or flips\n{self}"
+        );
         let error = self.exact_error();
         assert!(error <= tolerance, "{what}: equivariance error {error:.3e} exceeds {tolerance:.3e}\n{self}");
     }
@@ -107,8 +113,24 @@ pub fn gradients(map: &impl FieldMap, group: Group, input: Tensor<4>) -> Equivar
     })
 }
 
+/// Compares `f(rho(g) x)` with `rho'(g) f(x)` for all elements of `group`, leaving the pixels where they are.
+///
+/// Exact for every element, but only for layers that treat space the same for all channels: non-linearities, batch norms, pooling.
+///
+/// # Panics
+/// As [`outputs`].
+pub fn fibres(map: &impl FieldMap, group: Group, input: Tensor<4>) -> EquivarianceReport {
+    let types = Types::new(map, group);
+    let output = map.forward(input.clone());
+    let measure = |g: &Element| {
+        let actual = map.forward(action::field::act_on_fibres(g, input.clone(), &types.input));
+        types.compare(g, actual, action::field::act_on_fibres(g, output.clone(), &types.output), 0.0)
+    };
+    EquivarianceReport { exact: types.elements.iter().map(measure).collect(), interpolated: Vec::new() }
+}
+
 struct Types {
-    /// The elements, each with what it is in the group of the types.
+    /// The elements but the identity.
     elements: Vec<Element>,
     input: FieldType,
     output: FieldType,
@@ -117,8 +139,10 @@ struct Types {
 impl Types {
     fn new(map: &impl FieldMap, group: Group) -> Self {
         let (input, output) = (map.input_type(), map.output_type());
-        let subgroup = Subgroup::new(input.group(), group);
-        subgroup.unwrap_or_else(|error| panic!("cannot check {group} on {input:?}: {error}"));
+        for field_type in [&input, &output] {
+            let subgroup = Subgroup::new(field_type.group(), group);
+            subgroup.unwrap_or_else(|error| panic!("cannot check {group} on {field_type:?}: {error}"));
+        }
         let elements = group.sample(group.rotations().unwrap_or(16));
         Self { elements: elements.into_iter().filter(|g| *g != Element::IDENTITY).collect(), input, output }
     }
@@ -128,8 +152,17 @@ impl Types {
     }
 
     fn act_out(&self, g: &Element, y: Tensor<4>) -> Tensor<4> {
-        // The output may live in a larger group's type only if that is the same group.
         action::field::act(g, y, &self.output)
+    }
+
+    fn compare(&self, g: &Element, actual: Tensor<4>, expected: Tensor<4>, resampling_floor: f64) -> ElementError {
+        let difference = actual - expected.clone();
+        ElementError {
+            element: *g,
+            relative_l2: ratio(norm(difference.clone()), norm(expected.clone())),
+            relative_max: ratio(largest(difference), largest(expected)),
+            resampling_floor,
+        }
     }
 
     fn report(&self, input: &Tensor<4>, pair: impl Fn(&Element) -> (Tensor<4>, Tensor<4>)) -> EquivarianceReport {
@@ -141,13 +174,7 @@ impl Types {
                 let there_and_back = self.act_in(&g.inverse(), self.act_in(g, input.clone()));
                 norm(there_and_back - input.clone()) / norm(input.clone())
             };
-            let difference = actual - expected.clone();
-            ElementError {
-                element: *g,
-                relative_l2: norm(difference.clone()) / norm(expected.clone()),
-                relative_max: largest(difference) / largest(expected),
-                resampling_floor: floor,
-            }
+            self.compare(g, actual, expected, floor)
         };
         let (exact, interpolated): (Vec<_>, Vec<_>) =
             self.elements.iter().copied().partition(Element::is_grid_symmetry);
@@ -156,6 +183,11 @@ impl Types {
             interpolated: interpolated.iter().map(measure).collect(),
         }
     }
+}
+
+/// Relative to a reference; no difference at all is no error, whatever the reference.
+fn ratio(difference: f64, reference: f64) -> f64 {
+    if difference == 0.0 { 0.0 } else { difference / reference }
 }
 
 fn values(x: Tensor<4>) -> Vec<f64> {
@@ -167,13 +199,13 @@ fn norm(x: Tensor<4>) -> f64 {
 }
 
 fn largest(x: Tensor<4>) -> f64 {
-    values(x).iter().fold(0.0, |m: f64, v| if v.is_nan() { f64::NAN } else { m.max(v.abs()) })
+    values(x).iter().fold(0.0, |m: f64, v| if m.is_nan() || v.is_nan() { f64::NAN } else { m.max(v.abs()) })
 }
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use crate::assert_equivariant;
-    use crate::check::{FieldFn, outputs, probe};
+    use crate::check::{FieldFn, fibres, outputs, probe};
     use crate::field::FieldType;
     use crate::group::{C4, C8, D4, Group};
     use burn::tensor::{DType, Device, Tensor};
@@ -222,6 +254,33 @@ mod tests {
         assert_eq!(report.interpolated_error(), 0.0);
         assert!(report.interpolated.iter().all(|e| e.resampling_floor > 0.1), "{report}");
         assert!(report.to_string().contains("rotation by 45 deg"));
+    }
+
+    #[test]
+    #[should_panic(expected = "use `check::fibres`")]
+    fn a_group_without_grid_symmetries_cannot_be_asserted_on_pixels() {
+        assert_equivariant!(map(Group::Cyclic(3), |x| x), Group::Cyclic(3), 1.0);
+    }
+
+    #[test]
+    fn fibres_are_exact_for_every_element() {
+        let regular = FieldType::regular(Group::Cyclic(3), 2).unwrap();
+        let field_map = |f: fn(Tensor<4>) -> Tensor<4>| {
+            FieldFn::new(regular.clone(), regular.clone(), &Device::flex(), DType::F64, f)
+        };
+        let error = |f| {
+            let map = field_map(f);
+            fibres(&map, Group::Cyclic(3), probe(&map, [1, 4, 4], 0)).exact_error()
+        };
+        assert_eq!(error(|x| x.exp()), 0.0);
+        // Scales the first channel alone.
+        assert!(error(|x| x.clone().slice_fill([0..1, 0..1], 0.0)) > 0.1);
+    }
+
+    #[test]
+    fn a_map_to_zero_is_equivariant() {
+        let map = map(C4, |x: Tensor<4>| x * 0.0);
+        assert_eq!(outputs(&map, C4, probe(&map, [1, 3, 3], 0)).exact_error(), 0.0);
     }
 
     #[test]

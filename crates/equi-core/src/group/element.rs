@@ -28,14 +28,10 @@ impl Rotation {
     /// # Panics
     /// If `of` is zero.
     pub fn turns(step: u32, of: u32) -> Self {
-        Self::fraction(u64::from(step), u64::from(of))
-    }
-
-    fn fraction(step: u64, of: u64) -> Self {
         assert!(of > 0, "a rotation by {step}/{of} of a turn does not exist");
         let step = step % of;
-        let divisor = gcd(step, of);
-        Self::Turns { step: (step / divisor) as u32, of: (of / divisor) as u32 }
+        let divisor = gcd(u64::from(step), u64::from(of)) as u32;
+        Self::Turns { step: step / divisor, of: of / divisor }
     }
 
     /// The angle in radians, in `[0, 2 pi)` for fractions of a turn.
@@ -49,8 +45,14 @@ impl Rotation {
     fn add(self, other: Self) -> Self {
         match (self, other) {
             (Self::Turns { step: a, of: n }, Self::Turns { step: b, of: m }) => {
-                let (a, b, n, m) = (u64::from(a), u64::from(b), u64::from(n), u64::from(m));
-                Self::fraction(a * m + b * n, n * m)
+                // Each product fits 64 bits, their sum may not; a denominator past 32 bits is left to floating point.
+                let (a, b, n, m) = (u128::from(a), u128::from(b), u128::from(n), u128::from(m));
+                let (step, of) = ((a * m + b * n) % (n * m), n * m);
+                let divisor = gcd(step as u64, of as u64);
+                match (u32::try_from(step as u64 / divisor), u32::try_from(of as u64 / divisor)) {
+                    (Ok(step), Ok(of)) => Self::Turns { step, of },
+                    _ => Self::Radians(TAU * step as f64 / of as f64),
+                }
             }
             _ => Self::Radians(self.radians() + other.radians()),
         }
@@ -191,6 +193,13 @@ mod tests {
         assert_eq!(Element::turn(2, 8).quarter_turns(), Some(1));
         assert_eq!(Element::turn(9, 8).quarter_turns(), None);
         assert_eq!(Element::turn(8, 8), Element::IDENTITY);
+    }
+
+    #[test]
+    fn fractions_too_fine_for_their_type_stay_right() {
+        let product = Element::turn(1, 65_537) * Element::turn(1, 65_539);
+        let expected = TAU * (1.0 / 65_537.0 + 1.0 / 65_539.0);
+        assert!((product.rotation().radians() - expected).abs() < 1e-15);
     }
 
     #[test]

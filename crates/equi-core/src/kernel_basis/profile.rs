@@ -65,8 +65,8 @@ impl KernelGrid {
     /// `(size - 1) / 2`, times the dilation, of width 0.6, the outermost 0.4 and the centre 0.005.
     ///
     /// # Errors
-    /// [`Error::InvalidKernel`] for a size or dilation of zero, rings outside the kernel, widths that are not positive, or
-    /// lists of different lengths.
+    /// [`Error::InvalidKernel`] for a size or dilation of zero, rings outside the kernel, widths that are not positive, lists of
+    /// different lengths, or a cut-off factor that is negative, not a number or beyond 8.
     pub fn new(
         size: usize,
         dilation: usize,
@@ -105,6 +105,13 @@ impl KernelGrid {
         });
         if widths.len() != radii.len() || widths.iter().any(|s| !(s.is_finite() && *s > 0.0)) {
             return invalid(format!("the widths {widths:?} must be positive, one for each of the rings {radii:?}"));
+        }
+        if let Cutoff::Proportional(factor) = cutoff
+            && !(0.0..=8.0).contains(&factor)
+        {
+            return invalid(format!(
+                "the cut-off factor {factor} must be from 0 to 8: pixels at radius r carry frequencies up to about 2 r; or use Cutoff::Standard"
+            ));
         }
         let outermost = (size / 2) as f64;
         let rings = radii
@@ -191,5 +198,8 @@ mod tests {
         assert!(new(3, &[9.0], &[1.0]).contains("corner of the kernel"));
         assert!(new(3, &[1.0], &[0.0]).contains("positive"));
         assert!(new(3, &[0.0, 1.0], &[0.5]).contains("one for each"));
+        for factor in [f64::NAN, -1.0, f64::INFINITY] {
+            assert!(KernelGrid::new(3, 1, None, None, Cutoff::Proportional(factor)).is_err());
+        }
     }
 }

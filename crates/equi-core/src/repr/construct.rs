@@ -60,7 +60,7 @@ impl Representation {
         if let Some(other) = parts.iter().find(|p| p.group() != first.group()) {
             return Err(Error::GroupMismatch { left: format!("{first:?}"), right: format!("{other:?}") });
         }
-        let name = parts.iter().map(|p| p.name()).collect::<Vec<_>>().join("|");
+        let name = parts.iter().map(|p| format!("[{}]", p.name())).collect::<Vec<_>>().join("_");
         let irreps = parts.iter().flat_map(|p| p.irreps().iter().copied()).collect();
         Ok(Self::new(first.group(), name, irreps, block_diagonal(parts.iter().map(|p| p.change_of_basis()))))
     }

@@ -121,7 +121,7 @@ impl Representation {
         }
         let in_irreps = DMatrix::from_columns(&columns);
         let change_of_basis = self.change_of_basis().kronecker(other.change_of_basis()) * in_irreps;
-        Ok(Self::new(group, format!("{}x{}", self.name(), other.name()), irreps, change_of_basis))
+        Ok(Self::new(group, format!("{} X {}", self.name(), other.name()), irreps, change_of_basis))
     }
 }
 

@@ -6,6 +6,7 @@ use burn::tensor::ops::ConvTransposeOptions;
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions};
 use equi_core::FieldType;
 use equi_core::check::FieldMap;
+use equi_core::group::Group;
 use std::sync::Arc;
 
 use super::expansion::{Expansion, UploadedExpansion};
@@ -125,7 +126,7 @@ impl R2ConvTransposed {
     /// If an output padding puts it off centre.
     pub fn check_centred(&self) -> Result<()> {
         let (padding, group) = (self.config.output_padding, self.config.kernel.input.group());
-        if padding == 0 || group.grid_symmetries().len() == 1 {
+        if padding == 0 || group == Group::trivial() {
             return Ok(());
         }
         Err(LayerError::InvalidConfig(format!(

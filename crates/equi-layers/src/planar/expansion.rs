@@ -75,8 +75,8 @@ impl Expansion {
             // Blocks are told apart by name, so two representations must not share one.
             if let Some(other) = field_type.fields().iter().find(|f| !side.representations.contains(f)) {
                 return Err(LayerError::InvalidConfig(format!(
-                    "{field_type} has two different representations named {}; rename one, for example by building it \
-                     through another chain of restrictions",
+                    "{field_type} has two different representations named {}, which escnn's weight order cannot tell apart; use one \
+                     of them for all these fields",
                     other.name()
                 )));
             }

@@ -2,7 +2,10 @@
 
 #![allow(dead_code)] // Each test binary uses a part of it.
 
-use burn::tensor::{DType, Device};
+use burn::tensor::{DType, Device, Tensor};
+use equi_core::assert_equivariant;
+use equi_core::check::{FieldMap, fibres};
+use equi_core::group::Group;
 
 /// A device, a precision, and the relative error that exact arithmetic may show there.
 pub struct Setting {
@@ -31,4 +34,14 @@ pub fn settings() -> Vec<Setting> {
         tolerance: 1e-5,
     });
     settings
+}
+
+/// Asserts the equivariance of a layer that treats space the same for all channels: outputs and gradients under the grid
+/// symmetries, or, for a group that has none (C3), the outputs under all elements with the pixels left in place.
+pub fn assert_layer(layer: &impl FieldMap, group: Group, tolerance: f64, input: Tensor<4>) {
+    if group == Group::trivial() || group.grid_symmetries().len() > 1 {
+        assert_equivariant!(layer, group, tolerance, input);
+    } else {
+        fibres(layer, group, input).assert_exact("fibres", tolerance);
+    }
 }
