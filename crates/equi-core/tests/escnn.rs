@@ -111,6 +111,43 @@ fn quotient_restricted_and_product_representations() {
     assert_close("tensor_c8_1_2", &tensors.tensor("tensor_c8_1_2/change_of_basis"), &change, TOLERANCE);
 }
 
+#[cfg(feature = "flex")]
+#[test]
+fn feature_fields_transform_as_in_escnn() {
+    use burn::tensor::{DType, Device, Tensor, TensorData};
+    use equi_core::FieldType;
+    use equi_core::action::field::{act, act_on_fibres};
+
+    let tensors = Tensors::open("escnn_gradients/transforms.safetensors");
+    let cases = golden::cases("escnn_gradients/transforms.json", |_| true);
+    assert_eq!(cases.len(), 2);
+    for case in cases {
+        let id = case["id"].as_str().unwrap();
+        let group = golden::group(id.trim_start_matches("transform/"));
+        let fields = case["in_fields"].as_array().unwrap().iter().map(|field| {
+            let name = field["name"].as_str().unwrap();
+            match name.strip_prefix("irrep_") {
+                Some(irrep) => golden::field(group, &format!("irr:{irrep}")),
+                None => golden::field(group, name),
+            }
+        });
+        let field_type = FieldType::new(fields.collect()).unwrap();
+        let input = tensors.tensor(&format!("{id}/input"));
+        let x = Tensor::<4>::from_data(TensorData::new(input.values, input.shape), (&Device::flex(), DType::F64));
+        let elements = group.elements().unwrap();
+        let all = |move_field: &dyn Fn(&Element) -> Tensor<4>| -> Vec<f64> {
+            let values = |g| move_field(g).into_data().convert::<f64>().try_into_vec::<f64>().unwrap();
+            elements.iter().flat_map(values).collect()
+        };
+        let moved = all(&|g| act(g, x.clone(), &field_type));
+        assert_close(id, &tensors.tensor(&format!("{id}/output")), &moved, TOLERANCE);
+        let mixed = all(&|g| act_on_fibres(g, x.clone(), &field_type));
+        assert_close(id, &tensors.tensor(&format!("{id}/fiber_only")), &mixed, TOLERANCE);
+        let plane: Vec<f64> = elements.iter().flat_map(|g| g.matrix().concat()).collect();
+        assert_close(id, &tensors.tensor(&format!("{id}/base_matrices")), &plane, TOLERANCE);
+    }
+}
+
 fn basis(entry: &Value, input: &str, output: &str) -> std::sync::Arc<KernelBasis> {
     let group = golden::group(entry["group"].as_str().unwrap());
     let [input, output] = [input, output].map(|side| golden::field(group, entry[side].as_str().unwrap()));

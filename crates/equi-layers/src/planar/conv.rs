@@ -10,7 +10,7 @@ use equi_core::FieldType;
 use equi_core::check::FieldMap;
 use std::sync::Arc;
 
-use super::batch_norm::InnerBatchNorm;
+use super::batch_norm::Foldable;
 use super::expansion::{Expansion, UploadedExpansion};
 use super::grid;
 use super::init;
@@ -165,18 +165,18 @@ impl R2Conv {
     ///
     /// # Errors
     /// As [`export`](Self::export), and [`LayerError::InvalidConfig`] if the batch norm is for another field type.
-    pub fn export_folded(&self, norm: &InnerBatchNorm) -> Result<Conv2d> {
+    pub fn export_folded(&self, norm: &impl Foldable) -> Result<Conv2d> {
         let (output, normalised) = (&self.config.kernel.output, norm.input_type());
         if *output != normalised {
             return Err(LayerError::InvalidConfig(format!(
                 "the convolution gives {output}, but the batch norm takes {normalised}; fold the batch norm that follows it"
             )));
         }
-        self.export_with(Some(norm.folded()))
+        self.export_with(Some(norm.affine()))
     }
 
     /// Exports, with an affine map of the output channels folded in.
-    fn export_with(&self, affine: Option<(Tensor<1>, Tensor<1>)>) -> Result<Conv2d> {
+    fn export_with(&self, affine: Option<(Tensor<1>, Option<Tensor<1>>)>) -> Result<Conv2d> {
         let kernel = &self.config.kernel;
         let mode = self.config.padding_mode;
         if mode != PaddingMode::Zeros && kernel.padding > 0 {
@@ -189,9 +189,12 @@ impl R2Conv {
         let mut bias = self.channel_bias().map(Tensor::detach);
         let [out, per_group, k, _] = filter.dims();
         if let Some((scale, shift)) = affine {
-            let (scale, shift) = (scale.detach(), shift.detach());
+            let scale = scale.detach();
             filter = filter * scale.clone().reshape([out, 1, 1, 1]);
-            bias = Some(bias.map_or(shift.clone(), |bias| bias * scale + shift));
+            bias = match (bias.map(|bias| bias * scale), shift.map(Tensor::detach)) {
+                (Some(bias), Some(shift)) => Some(bias + shift),
+                (bias, shift) => bias.or(shift),
+            };
         }
         let padding = kernel.padding;
         let mut conv = Conv2dConfig::new([per_group * kernel.groups, out], [k, k])

@@ -1,6 +1,7 @@
 //! Transposed steerable convolution.
 
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay, Param};
+use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
 use burn::tensor::module::conv_transpose2d;
 use burn::tensor::ops::ConvTransposeOptions;
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions};
@@ -113,6 +114,23 @@ impl R2ConvTransposed {
         let like = self.filter().swap_dims(0, 1);
         self.weights = init::weights_of(&self.plan, &self.weights, &like, filter.swap_dims(0, 1))?;
         Ok(self)
+    }
+
+    /// A plain transposed convolution with the same outputs.
+    pub fn export(&self) -> ConvTranspose2d {
+        let c = &self.config.kernel;
+        let filter = self.filter().detach();
+        let mut conv = ConvTranspose2dConfig::new([c.input.size(), c.output.size()], [c.size; 2])
+            .with_stride([c.stride; 2])
+            .with_padding([c.padding; 2])
+            .with_padding_out([self.config.output_padding; 2])
+            .with_dilation([c.dilation; 2])
+            .with_groups(c.groups)
+            .with_bias(false)
+            .init(&filter.device());
+        conv.weight = Param::from_tensor(filter);
+        conv.bias = expand_bias(&self.bias, &self.bias_expansion).map(|bias| Param::from_tensor(bias.detach()));
+        conv
     }
 
     /// The configuration it was built with.

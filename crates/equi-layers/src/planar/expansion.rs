@@ -240,3 +240,37 @@ impl UploadedExpansion {
 fn concatenate(mut parts: Vec<Tensor<3>>, dim: usize) -> Tensor<3> {
     if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, dim) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use equi_core::group::C8;
+
+    /// 3 scalars to a regular field of C8, k = 5: the rings 0, 1, 2 carry frequency 0, and the rings 1 and 2 frequencies 1 and 2
+    /// with two solutions each. So the trivial irrep of the output is reached by 3 x 3 elements, those of frequency 1 and 2 by
+    /// 3 x 4, all through one input irrep.
+    #[test]
+    fn deviations_count_inputs_and_elements() {
+        let (scalars, regular) = (FieldType::trivial(C8, 3), FieldType::regular(C8, 1).unwrap());
+        let plan = Expansion::new(&scalars, &regular, &KernelGrid::standard(5).unwrap()).unwrap();
+        let one_field: Vec<f64> = [1.0 / 3.0; 3].into_iter().chain([1.0 / 12.0_f64.sqrt(); 8]).collect();
+        let expected: Vec<f64> = one_field.repeat(3);
+        let actual = plan.he_deviations();
+        assert_eq!(actual.len(), expected.len());
+        assert!(actual.iter().zip(&expected).all(|(a, e)| (a - e).abs() < 1e-12), "{actual:?}");
+    }
+
+    /// A second input representation with the same irrep adds to its elements; one with another irrep adds an input.
+    #[test]
+    fn deviations_see_all_blocks_of_an_output() {
+        let mixed = (&FieldType::trivial(C8, 1) + &FieldType::regular(C8, 1).unwrap()).unwrap();
+        let plan = Expansion::new(&mixed, &FieldType::trivial(C8, 1), &KernelGrid::standard(5).unwrap()).unwrap();
+        // Frequencies 0, 1 and 2 of the regular field reach the scalar: three input irreps. The trivial one comes through
+        // 3 rings from each field, the others through 2 rings with 2 solutions.
+        let (trivial, other) = (1.0 / (3.0 * 6.0_f64).sqrt(), 1.0 / (3.0 * 4.0_f64).sqrt());
+        let expected: Vec<f64> = [trivial; 6].into_iter().chain([other; 8]).collect();
+        let actual = plan.he_deviations();
+        assert_eq!(actual.len(), expected.len());
+        assert!(actual.iter().zip(&expected).all(|(a, e)| (a - e).abs() < 1e-12), "{actual:?}");
+    }
+}

@@ -21,8 +21,8 @@ mod restrict;
 mod upsample;
 
 pub use batch_norm::{
-    GNormBatchNorm, GNormBatchNormConfig, IidBatchNorm, IidBatchNormConfig, InnerBatchNorm, InnerBatchNormConfig,
-    NormBatchNorm, NormBatchNormConfig,
+    Foldable, GNormBatchNorm, GNormBatchNormConfig, IidBatchNorm, IidBatchNormConfig, InnerBatchNorm,
+    InnerBatchNormConfig, NormBatchNorm, NormBatchNormConfig,
 };
 pub use conv::{PaddingMode, R2Conv, R2ConvConfig, pad};
 pub use conv_transposed::{R2ConvTransposed, R2ConvTransposedConfig};

@@ -24,6 +24,7 @@ pub use norm::{NormBatchNorm, NormBatchNormConfig};
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::tensor::{DType, Device, Tensor};
 use equi_core::FieldType;
+use equi_core::check::FieldMap;
 
 use super::init::from_f64;
 use crate::error::{LayerError, Result};
@@ -57,6 +58,31 @@ impl Settings {
             )));
         }
         Ok(())
+    }
+}
+
+/// A batch norm that is an affine map of every channel once it is trained, so that it folds into the convolution before it.
+pub trait Foldable: FieldMap {
+    /// The scale and, if any, the shift of every channel in evaluation mode, `[channels]` each.
+    fn affine(&self) -> (Tensor<1>, Option<Tensor<1>>);
+}
+
+impl Foldable for InnerBatchNorm {
+    fn affine(&self) -> (Tensor<1>, Option<Tensor<1>>) {
+        let (scale, shift) = self.folded();
+        (scale, Some(shift))
+    }
+}
+
+impl Foldable for NormBatchNorm {
+    fn affine(&self) -> (Tensor<1>, Option<Tensor<1>>) {
+        (self.folded(), None)
+    }
+}
+
+impl Foldable for IidBatchNorm {
+    fn affine(&self) -> (Tensor<1>, Option<Tensor<1>>) {
+        self.folded()
     }
 }
 
