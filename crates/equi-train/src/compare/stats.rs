@@ -20,8 +20,6 @@ pub fn largest(a: f64, b: f64) -> f64 {
 }
 
 /// The 95 % confidence interval of the mean, by Student's t distribution; `None` with fewer than two values.
-///
-/// It is not cut at the ends of what the metric can be, so a percentage may have a bound below 0.
 pub fn ci95(values: &[f64]) -> Option<[f64; 2]> {
     let n = values.len();
     if n < 2 {
@@ -33,8 +31,15 @@ pub fn ci95(values: &[f64]) -> Option<[f64; 2]> {
     Some([centre - half, centre + half])
 }
 
+/// [`ci95`] of a metric, cut to what it can be: a percentage, whose name ends in `%`, lies between 0 and 100.
+pub fn interval(metric: &str, values: &[f64]) -> Option<[f64; 2]> {
+    let [low, high] = ci95(values)?;
+    Some(if metric.ends_with('%') { [low.max(0.0), high.min(100.0)] } else { [low, high] })
+}
+
 /// One entry per arm, in their order, and training-set size, ascending, over the cells that have a metric.
 pub fn summarise(arms: &[ArmSummary], cells: &[Cell]) -> Vec<SizeSummary> {
+    let metric = cells.iter().find_map(|cell| cell.metric.as_ref()).map_or("", |metric| metric.name.as_str());
     let mut summary = Vec::new();
     for arm in arms {
         let own = || cells.iter().filter(|cell| cell.arm == arm.name);
@@ -43,7 +48,12 @@ pub fn summarise(arms: &[ArmSummary], cells: &[Cell]) -> Vec<SizeSummary> {
         sizes.dedup();
         for train_size in sizes {
             let values: Vec<f64> = own().filter(|cell| cell.train_size == train_size).filter_map(Cell::value).collect();
-            summary.push(SizeSummary { arm: arm.name.clone(), train_size, mean: mean(&values), ci95: ci95(&values) });
+            summary.push(SizeSummary {
+                arm: arm.name.clone(),
+                train_size,
+                mean: mean(&values),
+                ci95: interval(metric, &values),
+            });
         }
     }
     summary
@@ -142,5 +152,11 @@ mod tests {
     fn too_few_values_have_no_interval() {
         assert_eq!((mean(&[]), ci95(&[]), ci95(&[3.0])), (None, None, None));
         assert_eq!(ci95(&[3.0, 3.0]), Some([3.0, 3.0]));
+    }
+
+    #[test]
+    fn percentages_are_cut_to_what_they_can_be() {
+        assert_eq!(interval("test error %", &[5.0, 90.0]), Some([0.0, 100.0]));
+        assert_eq!(interval("mean squared error", &[5.0, 90.0]), ci95(&[5.0, 90.0]));
     }
 }

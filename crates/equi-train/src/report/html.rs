@@ -9,7 +9,7 @@ use super::{
 };
 use crate::compare::{
     results::{Cell, CellStatus, Results},
-    stats::{ci95, mean},
+    stats::{interval, mean},
 };
 
 const CSS: &str = include_str!("report.css");
@@ -136,7 +136,7 @@ fn errors(page: &mut String, results: &Results, name: &str) -> std::fmt::Result 
             };
             let class = if best == Some(mean) && results.arms.len() > 1 { " class=\"best\"" } else { "" };
             write!(page, "<td{class}>{}", number::metric(name, mean))?;
-            if let Some([low, high]) = ci95(&values) {
+            if let Some([low, high]) = interval(name, &values) {
                 write!(page, "<small>{} to {}</small>", minus(&number::metric(name, low)), number::metric(name, high))?;
             }
             if lost > 0 {
@@ -279,8 +279,8 @@ fn meaning(page: &mut String, results: &Results, name: &str) -> std::fmt::Result
         (capital(quantity), "Measured once on the test set, with the weights of the epoch that did best on the validation \
             split. The test set is the same for all arms, sizes and seeds and chooses nothing.".to_string()),
         ("Confidence interval".into(), "The 95 % interval of the mean over the seeds by Student's t distribution. It \
-            assumes independent, roughly normal seeds, and is not cut at the ends of the possible values: with two seeds \
-            it is 12.7 standard errors to each side and may reach below 0. All arms of a seed share their samples and \
+            assumes independent, roughly normal seeds, and that of a percentage is cut to 0 to 100: with two seeds it is \
+            12.7 standard errors to each side. All arms of a seed share their samples and \
             the test set, so the order of two arms is judged by the differences within the seeds. That the test set is \
             finite is not in the interval, and it says nothing about other architectures or training recipes.".into()),
         ("Seed".into(), "Decides the initial weights, which samples are drawn, their order and the augmentation. Smaller \

@@ -66,7 +66,7 @@ fn entry(results: &Results, arm: &str, size: usize, name: &str) -> Entry {
         None if diverged > 0 => return Entry::new("diverged"),
         None => return Entry::new("–"),
     };
-    if let Some([low, high]) = crate::compare::stats::ci95(&values) {
+    if let Some([low, high]) = crate::compare::stats::interval(name, &values) {
         text += &format!("\n[{}, {}]", number::metric(name, low), number::metric(name, high));
     }
     if diverged > 0 {

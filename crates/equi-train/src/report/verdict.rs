@@ -6,7 +6,7 @@ use super::{
 };
 use crate::compare::{
     results::{Cell, CellStatus, Results},
-    stats::{ci95, mean},
+    stats::{ci95, interval, mean},
 };
 
 /// Exact symmetries move a network's logits by rounding alone: about 1e-6 in `f32`. Above this something is broken.
@@ -76,7 +76,7 @@ fn ranking(results: &Results, size: usize) -> Vec<Standing<'_>> {
 fn race(results: &Results, name: &str, size: usize) -> String {
     let (quantity, unit) = number::quantity(name);
     let ranking = ranking(results, size);
-    let value = |standing: &Standing| match ci95(&standing.values) {
+    let value = |standing: &Standing| match interval(name, &standing.values) {
         Some([low, high]) => format!(
             "{}{unit} (95 % interval {} to {})",
             number::metric(name, standing.mean),
