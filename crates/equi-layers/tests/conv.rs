@@ -313,6 +313,34 @@ fn every_option_keeps_the_symmetry() {
     }
 }
 
+/// The gradients of weights and biases on every device, against flex in f64; interleaved fields, so that the filter is gathered.
+#[test]
+fn parameter_gradients_agree_on_every_device() {
+    for group in [C8, D4] {
+        let (input, output) = (&field_types(group)[2], &field_types(group)[2]);
+        let gradients = |device: &Device, dtype: DType| {
+            let device = device.clone().autodiff();
+            let conv = R2ConvConfig::new(input, output, 5)
+                .with_same_padding()
+                .with_initializer(Initializer::Seeded(10))
+                .init((&device, dtype))
+                .unwrap();
+            let x = probe(&conv, [2, 7, 7], 3);
+            let loss = conv.forward(x).powi_scalar(2).mean().backward();
+            let weights = values(conv.weights.val().grad(&loss).unwrap());
+            (weights, values(conv.bias.as_ref().unwrap().val().grad(&loss).unwrap()))
+        };
+        let (weights, bias) = gradients(&Device::flex(), DType::F64);
+        let reference = |values: &Vec<f64>| Array { shape: vec![values.len()], values: values.clone() };
+        for setting in settings() {
+            let (w, b) = gradients(&setting.device, setting.dtype);
+            for error in [reference(&weights).relative_error(&w), reference(&bias).relative_error(&b)] {
+                assert!(error < setting.tolerance, "{group} {}: {error:e}", setting.name);
+            }
+        }
+    }
+}
+
 /// C8 at 45 degrees is approximate: better than a filter without the constraint, and worse than nothing only by sampling.
 #[test]
 fn a_rotation_by_45_degrees_is_approximate_and_reported_so() {
