@@ -77,6 +77,22 @@ pub enum Error {
         /// Side of the kernel in pixels.
         kernel_size: usize,
     },
+    /// A row that belongs to no segment there is.
+    #[error("row {row} belongs to segment {id}, but there are {count} segments, numbered from 0")]
+    SegmentOutOfRange {
+        /// The row.
+        row: usize,
+        /// Its segment.
+        id: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// More rows than an index of a device can number.
+    #[error("{rows} rows are more than an index of 32 bits can number ({}); split the batch", i32::MAX)]
+    TooManyRows {
+        /// How many there are.
+        rows: usize,
+    },
     /// Kernel options that make no sense.
     #[error("{0}")]
     InvalidKernel(String),

@@ -21,6 +21,9 @@ pub enum LayerError {
         /// Norm of the part outside the span, relative to the norm of the filter.
         distance: f64,
     },
+    /// Edges or positions that make no graph.
+    #[error("{0}")]
+    Graph(String),
     /// Options that make no sense.
     #[error("{0}")]
     InvalidConfig(String),

@@ -4,6 +4,7 @@
 //! and are checked when it is built.
 
 pub mod error;
+pub mod graph;
 pub mod planar;
 
 pub use error::{LayerError, Result};

@@ -1,0 +1,10 @@
+//! Operations on rows that belong to segments: edges to nodes, nodes to graphs.
+//!
+//! [`gather`] and [`segment_sum`] are each other's adjoint, so each is the other's gradient. All are correct when a segment
+//! occurs many times, once or never, on every backend.
+
+mod activation;
+mod segments;
+
+pub use activation::silu;
+pub use segments::{Segments, gather, segment_max, segment_mean, segment_softmax, segment_sum};

@@ -1,0 +1,228 @@
+//! Rows that belong to segments.
+
+use std::sync::Arc;
+
+use burn::tensor::{Bool, Device, IndexingUpdateOp, Int, Tensor, TensorData};
+
+use crate::error::{Error, Result};
+
+/// Which segment every row belongs to: the receiver of every edge, the graph of every node.
+///
+/// Looked up both ways: [`ids`](Self::ids) gives the segment of a row; [`offsets`](Self::offsets) and [`order`](Self::order) give
+/// the rows of a segment (compressed sparse rows), in the order of the rows, so that sums come out the same every time.
+#[derive(Clone, Debug)]
+pub struct Segments {
+    ids: Tensor<1, Int>,
+    offsets: Tensor<1, Int>,
+    order: Tensor<1, Int>,
+    host: Arc<Host>,
+}
+
+/// The same on the host.
+#[derive(Debug)]
+struct Host {
+    ids: Vec<usize>,
+    offsets: Vec<usize>,
+    order: Vec<usize>,
+    sorted: bool,
+}
+
+impl Segments {
+    /// Row `r` belongs to segment `ids[r]` of `count`.
+    ///
+    /// # Errors
+    /// [`Error::SegmentOutOfRange`] for an id that is not below `count`; [`Error::TooManyRows`] if rows or segments exceed what
+    /// an index of 32 bits can number.
+    pub fn new(ids: Vec<usize>, count: usize, device: &Device) -> Result<Self> {
+        if let Some((row, &id)) = ids.iter().enumerate().find(|&(_, &id)| id >= count) {
+            return Err(Error::SegmentOutOfRange { row, id, count });
+        }
+        let largest = ids.len().max(count + 1);
+        if largest > i32::MAX as usize {
+            return Err(Error::TooManyRows { rows: largest });
+        }
+        let mut offsets = vec![0; count + 1];
+        for &id in &ids {
+            offsets[id + 1] += 1;
+        }
+        for segment in 0..count {
+            offsets[segment + 1] += offsets[segment];
+        }
+        let sorted = ids.is_sorted();
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        if !sorted {
+            let mut next = offsets.clone();
+            for (row, &id) in ids.iter().enumerate() {
+                order[next[id]] = row;
+                next[id] += 1;
+            }
+        }
+        let upload = |values: &[usize]| {
+            let values: Vec<i64> = values.iter().map(|&value| value as i64).collect();
+            let shape = [values.len()];
+            Tensor::from_data(TensorData::new(values, shape), &device.clone().without_autodiff())
+        };
+        let (on_device, starts, rows) = (upload(&ids), upload(&offsets), upload(&order));
+        Ok(Self { ids: on_device, offsets: starts, order: rows, host: Arc::new(Host { ids, offsets, order, sorted }) })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.host.ids.len()
+    }
+
+    /// Number of segments, empty ones included.
+    pub fn count(&self) -> usize {
+        self.host.offsets.len() - 1
+    }
+
+    /// Rows in the largest segment.
+    pub fn longest(&self) -> usize {
+        self.host.offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
+    }
+
+    /// Whether the rows of each segment follow one another, in the order of the segments.
+    pub fn is_sorted(&self) -> bool {
+        self.host.sorted
+    }
+
+    /// The segment of every row, `[rows]`.
+    pub fn ids(&self) -> &Tensor<1, Int> {
+        &self.ids
+    }
+
+    /// Where the rows of every segment begin in [`order`](Self::order), and where the last ends, `[count + 1]`.
+    pub fn offsets(&self) -> &Tensor<1, Int> {
+        &self.offsets
+    }
+
+    /// The rows, segment by segment, `[rows]`.
+    pub fn order(&self) -> &Tensor<1, Int> {
+        &self.order
+    }
+
+    /// The segment of every row, on the host.
+    pub fn host_ids(&self) -> &[usize] {
+        &self.host.ids
+    }
+
+    /// The rows of `segment`, on the host.
+    ///
+    /// # Panics
+    /// If there is no such segment.
+    pub fn rows_of(&self, segment: usize) -> &[usize] {
+        &self.host.order[self.host.offsets[segment]..self.host.offsets[segment + 1]]
+    }
+
+    /// Number of rows of every segment, `[count, 1]`, in the precision and on the device of `like`.
+    pub fn sizes(&self, like: &Tensor<2>) -> Tensor<2> {
+        let sizes: Vec<f64> = self.host.offsets.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+        let shape = [sizes.len(), 1];
+        Tensor::from_data(TensorData::new(sizes, shape).convert_dtype(like.dtype()), (&like.device(), like.dtype()))
+    }
+
+    fn check(&self, what: &str, rows: usize, values: &Tensor<2>) {
+        let given = values.dims()[0];
+        assert_eq!(
+            given,
+            rows,
+            "{what} of {rows} rows was given {given}: {} rows in {} segments",
+            self.rows(),
+            self.count()
+        );
+    }
+}
+
+/// Adds up the rows of every segment: `y_s = sum over rows r of s of x_r`; zero for an empty segment.
+///
+/// # Shapes
+/// - `values`: `[rows, channels]`
+/// - output: `[segments, channels]`
+///
+/// # Panics
+/// If there are not as many rows as `segments` has.
+pub fn segment_sum(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
+    segments.check("segment_sum", segments.rows(), &values);
+    let [rows, channels] = values.dims();
+    let zeros = Tensor::zeros([segments.count(), channels], (&values.device(), values.dtype()));
+    if rows == 0 || segments.count() == 0 || channels == 0 {
+        return zeros;
+    }
+    let ids = segments.ids.clone().unsqueeze_dim::<2>(1).expand([rows, channels]);
+    zeros.scatter(0, ids, values, IndexingUpdateOp::Add)
+}
+
+/// Gives every row the values of its segment: `y_r = x_(segment of r)`.
+///
+/// # Shapes
+/// - `values`: `[segments, channels]`
+/// - output: `[rows, channels]`
+///
+/// # Panics
+/// If there are not as many rows as `segments` has segments.
+pub fn gather(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
+    segments.check("gather", segments.count(), &values);
+    let [count, channels] = values.dims();
+    if segments.rows() == 0 || count == 0 || channels == 0 {
+        return Tensor::zeros([segments.rows(), channels], (&values.device(), values.dtype()));
+    }
+    let ids = segments.ids.clone().unsqueeze_dim::<2>(1).expand([segments.rows(), channels]);
+    values.gather(0, ids)
+}
+
+/// The mean over the rows of every segment; zero for an empty segment.
+///
+/// Shapes and panics as for [`segment_sum`].
+pub fn segment_mean(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
+    let sizes = segments.sizes(&values).clamp_min(1.0);
+    segment_sum(values, segments) / sizes
+}
+
+/// The largest value of every channel in every segment; zero for an empty segment. Where rows are equal, the gradient is
+/// shared among them.
+///
+/// Shapes and panics as for [`segment_sum`].
+pub fn segment_max(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
+    let highest = gather(highest(values.clone().detach(), segments), segments);
+    let chosen = values.clone().detach().equal(highest).float().cast(values.dtype());
+    let share = chosen.clone() / gather(segment_sum(chosen, segments), segments).clamp_min(1.0);
+    segment_sum(values * share, segments)
+}
+
+/// A softmax over the rows of every segment, for every channel: `y_r = exp x_r / sum over the segment of exp x`.
+///
+/// Large values do not overflow: the largest of the segment is taken off first.
+///
+/// # Shapes
+/// - `values`, output: `[rows, channels]`
+///
+/// # Panics
+/// If there are not as many rows as `segments` has.
+pub fn segment_softmax(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
+    let highest = gather(highest(values.clone().detach(), segments), segments);
+    let weights = (values - highest).exp();
+    let total = gather(segment_sum(weights.clone(), segments), segments);
+    weights / total
+}
+
+/// The largest value of every channel in every segment, without gradient; zero for an empty segment.
+fn highest(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
+    let [rows, channels] = values.dims();
+    let (count, longest) = (segments.count(), segments.longest());
+    if rows == 0 || channels == 0 {
+        return Tensor::zeros([count, channels], (&values.device(), values.dtype()));
+    }
+    // A table of the rows of every segment. What is missing in a row of the table is a copy of its first entry, which
+    // changes no maximum.
+    let table: Vec<i64> = (0..count)
+        .flat_map(|segment| {
+            let rows = segments.rows_of(segment);
+            (0..longest).map(move |place| rows.get(place).or(rows.first()).map_or(0, |&row| row as i64))
+        })
+        .collect();
+    let table = Tensor::<1, Int>::from_data(TensorData::new(table, [count * longest]), &segments.ids.device());
+    let empty: Vec<bool> = (0..count).map(|segment| segments.rows_of(segment).is_empty()).collect();
+    let empty = Tensor::<1, Bool>::from_data(TensorData::new(empty, [count]), &segments.ids.device());
+    let highest = values.select(0, table).reshape([count, longest, channels]).max_dim(1).squeeze_dim::<2>(1);
+    highest.mask_fill(empty.unsqueeze_dim::<2>(1).expand([count, channels]), 0.0)
+}

@@ -1,0 +1,218 @@
+//! One layer of an EGNN.
+
+use burn::module::{Module, Param};
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+use burn::tensor::activation::sigmoid;
+use equi_core::ops::{Segments, gather, segment_mean, segment_sum, silu};
+
+use super::{Aggregation, EgnnConfig, Normalization};
+use crate::graph::weights::Weights;
+use crate::graph::{Graph, Points};
+
+/// Keeps the quotient of the reference's `normalize` finite.
+const EPSILON: f64 = 1e-8;
+
+/// One layer of an [`Egnn`](super::Egnn).
+///
+/// Linear maps of concatenated inputs are kept in parts, one for each input: `W [h_i, h_j, r, a] = W_i h_i + W_j h_j + w r + W_a a`. So the
+/// features are multiplied once for every node rather than once for every edge.
+#[derive(Module, Debug)]
+pub struct EgnnLayer {
+    /// First layer of `phi_e`: the receiver's features, and the bias.
+    pub edge_receiver: Linear,
+    /// First layer of `phi_e`: the sender's features.
+    pub edge_sender: Linear,
+    /// First layer of `phi_e`: the squared distance, `[1, hidden]`.
+    pub edge_distance: Param<Tensor<2>>,
+    /// First layer of `phi_e`: the features of the edge.
+    pub edge_features: Option<Linear>,
+    /// Second layer of `phi_e`.
+    pub edge_output: Linear,
+    /// The weight of a message.
+    pub attention: Option<Linear>,
+    /// First layer of `phi_h`: the features, and the bias.
+    pub node_features: Linear,
+    /// First layer of `phi_h`: the messages.
+    pub node_messages: Linear,
+    /// First layer of `phi_h`: the attributes.
+    pub node_attributes: Option<Linear>,
+    /// Second layer of `phi_h`.
+    pub node_output: Linear,
+    /// `phi_x`; none where positions stay.
+    pub coordinates: Option<ScalarMlp>,
+    /// `phi_v`.
+    pub velocity: Option<ScalarMlp>,
+    tanh: bool,
+    residual: bool,
+    clamp: Option<f64>,
+    #[module(skip)]
+    normalization: Normalization,
+    #[module(skip)]
+    message_aggregation: Aggregation,
+    #[module(skip)]
+    coordinate_aggregation: Aggregation,
+}
+
+/// `W_2 silu(W_1 x + b_1) + b_2`, one number.
+#[derive(Module, Debug)]
+pub struct ScalarMlp {
+    /// First layer.
+    pub input: Linear,
+    /// Second layer.
+    pub output: Linear,
+}
+
+impl ScalarMlp {
+    fn forward(&self, features: Tensor<2>) -> Tensor<2> {
+        self.output.forward(silu(self.input.forward(features)))
+    }
+}
+
+impl EgnnLayer {
+    pub(super) fn new(config: &EgnnConfig, weights: &mut Weights) -> Self {
+        let EgnnConfig { hidden, edge_features, node_attributes, .. } = *config;
+        let edge_inputs = 2 * hidden + 1 + edge_features;
+        let node_inputs = 2 * hidden + node_attributes;
+        Self {
+            edge_receiver: weights.linear(hidden, hidden, edge_inputs, true),
+            edge_sender: weights.linear(hidden, hidden, edge_inputs, false),
+            edge_distance: weights.uniform([1, hidden], 1.0 / (edge_inputs as f64).sqrt()),
+            edge_features: (edge_features > 0).then(|| weights.linear(edge_features, hidden, edge_inputs, false)),
+            edge_output: weights.linear(hidden, hidden, hidden, true),
+            attention: config.attention.then(|| weights.linear(hidden, 1, hidden, true)),
+            node_features: weights.linear(hidden, hidden, node_inputs, true),
+            node_messages: weights.linear(hidden, hidden, node_inputs, false),
+            node_attributes: (node_attributes > 0).then(|| weights.linear(node_attributes, hidden, node_inputs, false)),
+            node_output: weights.linear(hidden, hidden, hidden, true),
+            coordinates: config.update_positions.then(|| ScalarMlp {
+                input: weights.linear(hidden, hidden, hidden, true),
+                output: weights.glorot(hidden, 1, 0.001),
+            }),
+            velocity: config.velocity.then(|| ScalarMlp {
+                input: weights.linear(hidden, hidden, hidden, true),
+                output: weights.linear(hidden, 1, hidden, true),
+            }),
+            tanh: config.tanh,
+            residual: config.residual,
+            clamp: config.coordinate_clamp,
+            normalization: config.normalization,
+            message_aggregation: config.message_aggregation,
+            coordinate_aggregation: config.coordinate_aggregation,
+        }
+    }
+
+    /// Features and positions after this layer. `points` are those of the input, with velocities and attributes.
+    pub(super) fn forward(
+        &self,
+        graph: &Graph,
+        features: Tensor<2>,
+        positions: Tensor<2>,
+        points: &Points,
+        edges: Option<&Tensor<2>>,
+    ) -> (Tensor<2>, Tensor<2>) {
+        let (messages, differences, squared) = self.messages(graph, &features, &positions, edges);
+        let positions = self.moved(graph, &features, positions, points, messages.clone(), differences, squared);
+        (self.updated(graph, features, points, messages), positions)
+    }
+
+    /// Positions after this layer.
+    pub(super) fn positions(
+        &self,
+        graph: &Graph,
+        features: Tensor<2>,
+        positions: Tensor<2>,
+        points: &Points,
+        edges: Option<&Tensor<2>>,
+    ) -> Tensor<2> {
+        let (messages, differences, squared) = self.messages(graph, &features, &positions, edges);
+        self.moved(graph, &features, positions, points, messages, differences, squared)
+    }
+
+    /// `m_ij`, with `x_i - x_j` and `|x_i - x_j|^2`.
+    fn messages(
+        &self,
+        graph: &Graph,
+        features: &Tensor<2>,
+        positions: &Tensor<2>,
+        edges: Option<&Tensor<2>>,
+    ) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
+        let differences = graph.displacements(positions.clone());
+        let squared = differences.clone().powi_scalar(2).sum_dim(1);
+        let received = gather(self.edge_receiver.forward(features.clone()), graph.receivers());
+        let sent = gather(self.edge_sender.forward(features.clone()), graph.senders());
+        let mut input = received + sent + squared.clone() * self.edge_distance.val();
+        if let (Some(linear), Some(edges)) = (&self.edge_features, edges) {
+            input = input + linear.forward(edges.clone());
+        }
+        let messages = silu(self.edge_output.forward(silu(input)));
+        let messages = match &self.attention {
+            Some(attention) => messages.clone() * sigmoid(attention.forward(messages)),
+            None => messages,
+        };
+        (messages, differences, squared)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn moved(
+        &self,
+        graph: &Graph,
+        features: &Tensor<2>,
+        mut positions: Tensor<2>,
+        points: &Points,
+        messages: Tensor<2>,
+        differences: Tensor<2>,
+        squared: Tensor<2>,
+    ) -> Tensor<2> {
+        if let Some(mlp) = &self.coordinates {
+            let mut weights = mlp.forward(messages);
+            if self.tanh {
+                weights = weights.tanh();
+            }
+            let mut shifts = self.normalized(differences, squared) * weights;
+            if let Some(clamp) = self.clamp {
+                shifts = shifts.clamp(-clamp, clamp);
+            }
+            positions = positions + aggregate(self.coordinate_aggregation, shifts, graph.receivers());
+        }
+        if let (Some(mlp), Some(velocities)) = (&self.velocity, &points.velocities) {
+            positions = positions + velocities.clone() * mlp.forward(features.clone());
+        }
+        positions
+    }
+
+    /// `h_i'`.
+    fn updated(&self, graph: &Graph, features: Tensor<2>, points: &Points, messages: Tensor<2>) -> Tensor<2> {
+        let arrived = aggregate(self.message_aggregation, messages, graph.receivers());
+        let mut input = self.node_features.forward(features.clone()) + self.node_messages.forward(arrived);
+        if let (Some(linear), Some(attributes)) = (&self.node_attributes, &points.attributes) {
+            input = input + linear.forward(attributes.clone());
+        }
+        let update = self.node_output.forward(silu(input));
+        if self.residual { features + update } else { update }
+    }
+
+    /// Differences divided as the options say. Nodes in the same place have no direction: theirs is zero, with gradient
+    /// zero through the length.
+    fn normalized(&self, differences: Tensor<2>, squared: Tensor<2>) -> Tensor<2> {
+        let coincident = squared.clone().equal_scalar(0.0);
+        match self.normalization {
+            Normalization::None => differences,
+            Normalization::Unit => {
+                let length = squared.detach().sqrt() + EPSILON;
+                differences / length.mask_fill(coincident, 1.0)
+            }
+            Normalization::Shifted => {
+                let length = squared.mask_fill(coincident.clone(), 1.0).sqrt().mask_fill(coincident, 0.0);
+                differences / (length + 1.0)
+            }
+        }
+    }
+}
+
+fn aggregate(aggregation: Aggregation, values: Tensor<2>, segments: &Segments) -> Tensor<2> {
+    match aggregation {
+        Aggregation::Sum => segment_sum(values, segments),
+        Aggregation::Mean => segment_mean(values, segments),
+    }
+}

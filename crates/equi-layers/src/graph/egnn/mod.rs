@@ -1,0 +1,97 @@
+//! E(n)-equivariant graph networks.
+
+mod config;
+mod layer;
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+
+use super::points::check;
+use super::{Graph, Points};
+
+pub use config::{Aggregation, EgnnConfig, Normalization};
+pub use layer::{EgnnLayer, ScalarMlp};
+
+/// E(n)-equivariant graph network of Satorras, Hoogeboom and Welling (ICML 2021): features that no motion changes, and
+/// positions that move along. Each of its layers computes
+///
+/// ```text
+/// m_ij = phi_e(h_i, h_j, |x_i - x_j|^2, a_ij)
+/// x_i' = x_i + mean_j (x_i - x_j) phi_x(m_ij) + v_i phi_v(h_i)
+/// h_i' = h_i + phi_h(h_i, sum_j m_ij, c_i)
+/// ```
+///
+/// with the options of [`EgnnConfig`]. Translations, rotations, reflections and permutations of the nodes commute with it
+/// exactly, up to rounding. Nodes in the same place, without edges or alone in their graph are safe, with their gradients.
+#[derive(Module, Debug)]
+pub struct Egnn {
+    /// From the features of the nodes to the hidden ones.
+    pub embedding: Linear,
+    /// The layers, in order.
+    pub layers: Vec<EgnnLayer>,
+    /// From the hidden features to those of the output.
+    pub readout: Option<Linear>,
+    #[module(skip)]
+    config: Arc<EgnnConfig>,
+}
+
+impl Egnn {
+    /// The options it was built with.
+    pub fn config(&self) -> &EgnnConfig {
+        &self.config
+    }
+
+    /// The features and positions of the nodes after the last layer.
+    ///
+    /// `edges` are the features of the edges in the order of the graph (see [`Graph::arrange`]).
+    ///
+    /// # Shapes
+    /// - `edges`: `[edges, edge_features]`
+    /// - output: `[nodes, out_features]`, or the hidden features where there is no readout, and `[nodes, dimensions]`
+    ///
+    /// # Panics
+    /// If a shape is not the one that the options and the graph ask for.
+    pub fn forward(&self, graph: &Graph, points: Points, edges: Option<Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
+        self.check(graph, &points, edges.as_ref());
+        let mut features = self.embedding.forward(points.features.clone());
+        let mut positions = points.positions.clone();
+        for layer in &self.layers {
+            (features, positions) = layer.forward(graph, features, positions, &points, edges.as_ref());
+        }
+        let features = match &self.readout {
+            Some(readout) => readout.forward(features),
+            None => features,
+        };
+        (features, positions)
+    }
+
+    /// The positions after the last layer, without the features, whose last update they do not need.
+    ///
+    /// Shapes and panics as for [`forward`](Self::forward).
+    pub fn positions(&self, graph: &Graph, points: Points, edges: Option<Tensor<2>>) -> Tensor<2> {
+        self.check(graph, &points, edges.as_ref());
+        let mut features = self.embedding.forward(points.features.clone());
+        let mut positions = points.positions.clone();
+        for (place, layer) in self.layers.iter().enumerate() {
+            if place + 1 == self.layers.len() {
+                return layer.positions(graph, features, positions, &points, edges.as_ref());
+            }
+            (features, positions) = layer.forward(graph, features, positions, &points, edges.as_ref());
+        }
+        positions
+    }
+
+    fn check(&self, graph: &Graph, points: &Points, edges: Option<&Tensor<2>>) {
+        let (nodes, config) = (graph.nodes(), &self.config);
+        let dimensions = points.positions.dims()[1];
+        check("features of nodes", Some(&points.features), nodes, config.in_features);
+        check("positions", Some(&points.positions), nodes, dimensions);
+        check("attributes of nodes", points.attributes.as_ref(), nodes, config.node_attributes);
+        check("features of edges", edges, graph.edges(), config.edge_features);
+        let velocities = if config.velocity { dimensions } else { 0 };
+        check("velocities", points.velocities.as_ref(), nodes, velocities);
+    }
+}
