@@ -6,10 +6,16 @@
 mod batch;
 mod edges;
 mod egnn;
+mod linear_motion;
 mod points;
+mod radial_field;
+mod raw_gnn;
 mod weights;
 
 pub use batch::Graph;
 pub use edges::EdgeList;
 pub use egnn::{Aggregation, Egnn, EgnnConfig, EgnnLayer, Normalization, ScalarMlp};
+pub use linear_motion::LinearMotion;
 pub use points::Points;
+pub use radial_field::{RadialField, RadialFieldConfig, RadialFieldLayer};
+pub use raw_gnn::{RawGnn, RawGnnConfig, RawGnnLayer};

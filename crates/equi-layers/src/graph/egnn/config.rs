@@ -192,10 +192,19 @@ impl EgnnConfig {
         let mut weights = Weights::new(self.seed, options);
         Ok(Egnn {
             embedding: weights.linear(self.in_features, self.hidden, self.in_features, true),
-            layers: (0..self.layers).map(|_| EgnnLayer::new(self, &mut weights)).collect(),
+            layers: (0..self.layers).map(|_| EgnnLayer::new(self, self.hidden, &mut weights)).collect(),
             readout: self.out_features.map(|out| weights.linear(self.hidden, out, self.hidden, true)),
             config: Arc::new(self.clone()),
         })
+    }
+
+    /// Builds one layer for nodes of `features` features, to be used alone.
+    ///
+    /// # Errors
+    /// As [`init`](Self::init).
+    pub fn init_layer(&self, features: usize, options: impl Into<TensorCreationOptions>) -> Result<EgnnLayer> {
+        Self { in_features: features, ..self.clone() }.check()?;
+        Ok(EgnnLayer::new(self, features, &mut Weights::new(self.seed, options)))
     }
 
     fn check(&self) -> Result<()> {

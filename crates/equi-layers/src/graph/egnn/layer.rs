@@ -64,33 +64,35 @@ pub struct ScalarMlp {
 }
 
 impl ScalarMlp {
-    fn forward(&self, features: Tensor<2>) -> Tensor<2> {
+    /// `[rows, inputs]` to `[rows, 1]`.
+    pub fn forward(&self, features: Tensor<2>) -> Tensor<2> {
         self.output.forward(silu(self.input.forward(features)))
     }
 }
 
 impl EgnnLayer {
-    pub(super) fn new(config: &EgnnConfig, weights: &mut Weights) -> Self {
+    /// A layer for nodes of `features` features.
+    pub(super) fn new(config: &EgnnConfig, features: usize, weights: &mut Weights) -> Self {
         let EgnnConfig { hidden, edge_features, node_attributes, .. } = *config;
-        let edge_inputs = 2 * hidden + 1 + edge_features;
-        let node_inputs = 2 * hidden + node_attributes;
+        let edge_inputs = 2 * features + 1 + edge_features;
+        let node_inputs = features + hidden + node_attributes;
         Self {
-            edge_receiver: weights.linear(hidden, hidden, edge_inputs, true),
-            edge_sender: weights.linear(hidden, hidden, edge_inputs, false),
+            edge_receiver: weights.linear(features, hidden, edge_inputs, true),
+            edge_sender: weights.linear(features, hidden, edge_inputs, false),
             edge_distance: weights.uniform([1, hidden], 1.0 / (edge_inputs as f64).sqrt()),
             edge_features: (edge_features > 0).then(|| weights.linear(edge_features, hidden, edge_inputs, false)),
             edge_output: weights.linear(hidden, hidden, hidden, true),
             attention: config.attention.then(|| weights.linear(hidden, 1, hidden, true)),
-            node_features: weights.linear(hidden, hidden, node_inputs, true),
+            node_features: weights.linear(features, hidden, node_inputs, true),
             node_messages: weights.linear(hidden, hidden, node_inputs, false),
             node_attributes: (node_attributes > 0).then(|| weights.linear(node_attributes, hidden, node_inputs, false)),
-            node_output: weights.linear(hidden, hidden, hidden, true),
+            node_output: weights.linear(hidden, features, hidden, true),
             coordinates: config.update_positions.then(|| ScalarMlp {
                 input: weights.linear(hidden, hidden, hidden, true),
                 output: weights.glorot(hidden, 1, 0.001),
             }),
             velocity: config.velocity.then(|| ScalarMlp {
-                input: weights.linear(hidden, hidden, hidden, true),
+                input: weights.linear(features, hidden, features, true),
                 output: weights.linear(hidden, 1, hidden, true),
             }),
             tanh: config.tanh,
@@ -102,41 +104,34 @@ impl EgnnLayer {
         }
     }
 
-    /// Features and positions after this layer. `points` are those of the input, with velocities and attributes.
-    pub(super) fn forward(
-        &self,
-        graph: &Graph,
-        features: Tensor<2>,
-        positions: Tensor<2>,
-        points: &Points,
-        edges: Option<&Tensor<2>>,
-    ) -> (Tensor<2>, Tensor<2>) {
-        let (messages, differences, squared) = self.messages(graph, &features, &positions, edges);
-        let positions = self.moved(graph, &features, positions, points, messages.clone(), differences, squared);
-        (self.updated(graph, features, points, messages), positions)
+    /// The points after this layer: features and positions are new, velocities and attributes pass through.
+    ///
+    /// `edges` are the features of the edges in the order of the graph (see [`Graph::arrange`]).
+    ///
+    /// # Panics
+    /// If a shape is not the one that the options and the graph ask for.
+    pub fn forward(&self, graph: &Graph, points: Points, edges: Option<&Tensor<2>>) -> Points {
+        let (messages, positions) = self.send(graph, &points, edges);
+        let arrived = aggregate(self.message_aggregation, messages, graph.receivers());
+        let mut input = self.node_features.forward(points.features.clone()) + self.node_messages.forward(arrived);
+        if let (Some(linear), Some(attributes)) = (&self.node_attributes, &points.attributes) {
+            input = input + linear.forward(attributes.clone());
+        }
+        let update = self.node_output.forward(silu(input));
+        let features = if self.residual { points.features + update } else { update };
+        Points { features, positions, ..points }
     }
 
-    /// Positions after this layer.
-    pub(super) fn positions(
-        &self,
-        graph: &Graph,
-        features: Tensor<2>,
-        positions: Tensor<2>,
-        points: &Points,
-        edges: Option<&Tensor<2>>,
-    ) -> Tensor<2> {
-        let (messages, differences, squared) = self.messages(graph, &features, &positions, edges);
-        self.moved(graph, &features, positions, points, messages, differences, squared)
+    /// The positions after this layer, without the features.
+    ///
+    /// Panics as [`forward`](Self::forward) does.
+    pub fn positions(&self, graph: &Graph, points: &Points, edges: Option<&Tensor<2>>) -> Tensor<2> {
+        self.send(graph, points, edges).1
     }
 
-    /// `m_ij`, with `x_i - x_j` and `|x_i - x_j|^2`.
-    fn messages(
-        &self,
-        graph: &Graph,
-        features: &Tensor<2>,
-        positions: &Tensor<2>,
-        edges: Option<&Tensor<2>>,
-    ) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
+    /// The messages `m_ij`, and the new positions.
+    fn send(&self, graph: &Graph, points: &Points, edges: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
+        let Points { features, positions, velocities, .. } = points;
         let differences = graph.displacements(positions.clone());
         let squared = differences.clone().powi_scalar(2).sum_dim(1);
         let received = gather(self.edge_receiver.forward(features.clone()), graph.receivers());
@@ -145,27 +140,14 @@ impl EgnnLayer {
         if let (Some(linear), Some(edges)) = (&self.edge_features, edges) {
             input = input + linear.forward(edges.clone());
         }
-        let messages = silu(self.edge_output.forward(silu(input)));
-        let messages = match &self.attention {
-            Some(attention) => messages.clone() * sigmoid(attention.forward(messages)),
-            None => messages,
-        };
-        (messages, differences, squared)
-    }
+        let mut messages = silu(self.edge_output.forward(silu(input)));
+        if let Some(attention) = &self.attention {
+            messages = messages.clone() * sigmoid(attention.forward(messages));
+        }
 
-    #[allow(clippy::too_many_arguments)]
-    fn moved(
-        &self,
-        graph: &Graph,
-        features: &Tensor<2>,
-        mut positions: Tensor<2>,
-        points: &Points,
-        messages: Tensor<2>,
-        differences: Tensor<2>,
-        squared: Tensor<2>,
-    ) -> Tensor<2> {
+        let mut positions = positions.clone();
         if let Some(mlp) = &self.coordinates {
-            let mut weights = mlp.forward(messages);
+            let mut weights = mlp.forward(messages.clone());
             if self.tanh {
                 weights = weights.tanh();
             }
@@ -175,21 +157,10 @@ impl EgnnLayer {
             }
             positions = positions + aggregate(self.coordinate_aggregation, shifts, graph.receivers());
         }
-        if let (Some(mlp), Some(velocities)) = (&self.velocity, &points.velocities) {
+        if let (Some(mlp), Some(velocities)) = (&self.velocity, velocities) {
             positions = positions + velocities.clone() * mlp.forward(features.clone());
         }
-        positions
-    }
-
-    /// `h_i'`.
-    fn updated(&self, graph: &Graph, features: Tensor<2>, points: &Points, messages: Tensor<2>) -> Tensor<2> {
-        let arrived = aggregate(self.message_aggregation, messages, graph.receivers());
-        let mut input = self.node_features.forward(features.clone()) + self.node_messages.forward(arrived);
-        if let (Some(linear), Some(attributes)) = (&self.node_attributes, &points.attributes) {
-            input = input + linear.forward(attributes.clone());
-        }
-        let update = self.node_output.forward(silu(input));
-        if self.residual { features + update } else { update }
+        (messages, positions)
     }
 
     /// Differences divided as the options say. Nodes in the same place have no direction: theirs is zero, with gradient

@@ -55,33 +55,28 @@ impl Egnn {
     /// # Panics
     /// If a shape is not the one that the options and the graph ask for.
     pub fn forward(&self, graph: &Graph, points: Points, edges: Option<Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
-        self.check(graph, &points, edges.as_ref());
-        let mut features = self.embedding.forward(points.features.clone());
-        let mut positions = points.positions.clone();
-        for layer in &self.layers {
-            (features, positions) = layer.forward(graph, features, positions, &points, edges.as_ref());
-        }
+        let points = self.before(self.layers.len(), graph, points, edges.as_ref());
         let features = match &self.readout {
-            Some(readout) => readout.forward(features),
-            None => features,
+            Some(readout) => readout.forward(points.features),
+            None => points.features,
         };
-        (features, positions)
+        (features, points.positions)
     }
 
     /// The positions after the last layer, without the features, whose last update they do not need.
     ///
     /// Shapes and panics as for [`forward`](Self::forward).
     pub fn positions(&self, graph: &Graph, points: Points, edges: Option<Tensor<2>>) -> Tensor<2> {
-        self.check(graph, &points, edges.as_ref());
-        let mut features = self.embedding.forward(points.features.clone());
-        let mut positions = points.positions.clone();
-        for (place, layer) in self.layers.iter().enumerate() {
-            if place + 1 == self.layers.len() {
-                return layer.positions(graph, features, positions, &points, edges.as_ref());
-            }
-            (features, positions) = layer.forward(graph, features, positions, &points, edges.as_ref());
-        }
-        positions
+        let last = self.layers.len() - 1;
+        let points = self.before(last, graph, points, edges.as_ref());
+        self.layers[last].positions(graph, &points, edges.as_ref())
+    }
+
+    /// The points that layer `layer` would be given.
+    fn before(&self, layer: usize, graph: &Graph, points: Points, edges: Option<&Tensor<2>>) -> Points {
+        self.check(graph, &points, edges);
+        let points = Points { features: self.embedding.forward(points.features.clone()), ..points };
+        self.layers[..layer].iter().fold(points, |points, layer| layer.forward(graph, points, edges))
     }
 
     fn check(&self, graph: &Graph, points: &Points, edges: Option<&Tensor<2>>) {

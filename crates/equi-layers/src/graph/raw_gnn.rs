@@ -1,0 +1,174 @@
+//! A graph network that takes coordinates for features.
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::{Tensor, TensorCreationOptions};
+use equi_core::ops::{gather, segment_sum, silu};
+use serde::{Deserialize, Serialize};
+
+use super::points::check;
+use super::weights::Weights;
+use super::{Graph, Points};
+use crate::error::{LayerError, Result};
+
+/// Configuration of [`RawGnn`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawGnnConfig {
+    /// Invariant features of a node, beside its position and velocity.
+    pub in_features: usize,
+    /// Features of a node between the layers, and of a message.
+    pub hidden: usize,
+    /// Features of an edge.
+    pub edge_features: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// Coordinates of a position and of a velocity.
+    pub dimensions: usize,
+    /// Seed of the weights; none for the random numbers of the device.
+    pub seed: Option<u64>,
+}
+
+impl RawGnnConfig {
+    /// Four layers in three dimensions.
+    pub fn new(in_features: usize, hidden: usize) -> Self {
+        Self { in_features, hidden, edge_features: 0, layers: 4, dimensions: 3, seed: None }
+    }
+
+    /// The same with features of edges.
+    pub fn with_edge_features(mut self, edge_features: usize) -> Self {
+        self.edge_features = edge_features;
+        self
+    }
+
+    /// The same with another number of layers.
+    pub fn with_layers(mut self, layers: usize) -> Self {
+        self.layers = layers;
+        self
+    }
+
+    /// The same with weights that depend on nothing but the seed.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Builds the network.
+    ///
+    /// # Errors
+    /// [`LayerError::InvalidConfig`] for a width, a number of layers or of dimensions of zero.
+    pub fn init(&self, options: impl Into<TensorCreationOptions>) -> Result<RawGnn> {
+        for (name, value) in [("hidden", self.hidden), ("layers", self.layers), ("dimensions", self.dimensions)] {
+            if value == 0 {
+                return Err(LayerError::InvalidConfig(format!("{name} is 0 and must be at least 1")));
+            }
+        }
+        let mut weights = Weights::new(self.seed, options);
+        let (hidden, inputs) = (self.hidden, self.in_features + 2 * self.dimensions);
+        let edge_inputs = 2 * hidden + self.edge_features;
+        let embedding = weights.linear(inputs, hidden, inputs, true);
+        let layers = (0..self.layers)
+            .map(|_| RawGnnLayer {
+                edge_receiver: weights.linear(hidden, hidden, edge_inputs, true),
+                edge_sender: weights.linear(hidden, hidden, edge_inputs, false),
+                edge_features: (self.edge_features > 0)
+                    .then(|| weights.linear(self.edge_features, hidden, edge_inputs, false)),
+                edge_output: weights.linear(hidden, hidden, hidden, true),
+                node_features: weights.linear(hidden, hidden, 2 * hidden, true),
+                node_messages: weights.linear(hidden, hidden, 2 * hidden, false),
+                node_output: weights.linear(hidden, hidden, hidden, true),
+            })
+            .collect();
+        Ok(RawGnn {
+            embedding,
+            layers,
+            decoder_input: weights.linear(hidden, hidden, hidden, true),
+            decoder_output: weights.linear(hidden, self.dimensions, hidden, true),
+            in_features: self.in_features,
+            edge_channels: self.edge_features,
+            dimensions: self.dimensions,
+        })
+    }
+}
+
+/// A graph network on raw coordinates: positions and velocities are features like any others, and the output is a shift of the
+/// positions.
+///
+/// ```text
+/// h_i = W [f_i, x_i, v_i];   m_ij = phi_e(h_i, h_j, a_ij);   h_i' = h_i + phi_h(h_i, sum_j m_ij);   x_i' = x_i + phi_x(h_i)
+/// ```
+///
+/// Permutations of the nodes commute with it; rotations, reflections and translations do not. It is the network that the
+/// EGNN's authors compare with ("GNN"), except that theirs gives the positions themselves.
+#[derive(Module, Debug)]
+pub struct RawGnn {
+    /// From features, positions and velocities to the hidden features.
+    pub embedding: Linear,
+    /// The layers, in order.
+    pub layers: Vec<RawGnnLayer>,
+    /// First layer of `phi_x`.
+    pub decoder_input: Linear,
+    /// Second layer of `phi_x`.
+    pub decoder_output: Linear,
+    in_features: usize,
+    edge_channels: usize,
+    dimensions: usize,
+}
+
+/// One layer of a [`RawGnn`], its linear maps in parts as in [`EgnnLayer`](super::EgnnLayer).
+#[derive(Module, Debug)]
+pub struct RawGnnLayer {
+    /// First layer of `phi_e`: the receiver's features, and the bias.
+    pub edge_receiver: Linear,
+    /// First layer of `phi_e`: the sender's features.
+    pub edge_sender: Linear,
+    /// First layer of `phi_e`: the features of the edge.
+    pub edge_features: Option<Linear>,
+    /// Second layer of `phi_e`.
+    pub edge_output: Linear,
+    /// First layer of `phi_h`: the features, and the bias.
+    pub node_features: Linear,
+    /// First layer of `phi_h`: the messages.
+    pub node_messages: Linear,
+    /// Second layer of `phi_h`.
+    pub node_output: Linear,
+}
+
+impl RawGnnLayer {
+    fn forward(&self, graph: &Graph, features: Tensor<2>, edges: Option<&Tensor<2>>) -> Tensor<2> {
+        let received = gather(self.edge_receiver.forward(features.clone()), graph.receivers());
+        let mut input = received + gather(self.edge_sender.forward(features.clone()), graph.senders());
+        if let (Some(linear), Some(edges)) = (&self.edge_features, edges) {
+            input = input + linear.forward(edges.clone());
+        }
+        let messages = silu(self.edge_output.forward(silu(input)));
+        let arrived = self.node_messages.forward(segment_sum(messages, graph.receivers()));
+        let update = self.node_features.forward(features.clone()) + arrived;
+        features + self.node_output.forward(silu(update))
+    }
+}
+
+impl RawGnn {
+    /// The new positions. `edges` are the features of the edges in the order of the graph.
+    ///
+    /// # Shapes
+    /// - `edges`: `[edges, edge_features]`
+    /// - output: `[nodes, dimensions]`
+    ///
+    /// # Panics
+    /// If a shape is not the one that the options and the graph ask for.
+    pub fn positions(&self, graph: &Graph, points: Points, edges: Option<Tensor<2>>) -> Tensor<2> {
+        let nodes = graph.nodes();
+        check("features of nodes", Some(&points.features), nodes, self.in_features);
+        check("positions", Some(&points.positions), nodes, self.dimensions);
+        check("velocities", points.velocities.as_ref(), nodes, self.dimensions);
+        check("features of edges", edges.as_ref(), graph.edges(), self.edge_channels);
+        let velocities = points.velocities.expect("checked above");
+        let input = Tensor::cat(vec![points.features, points.positions.clone(), velocities], 1);
+        let mut features = self.embedding.forward(input);
+        for layer in &self.layers {
+            features = layer.forward(graph, features, edges.as_ref());
+        }
+        points.positions + self.decoder_output.forward(silu(self.decoder_input.forward(features)))
+    }
+}
