@@ -17,6 +17,12 @@ pub enum Purpose {
     Augmentation = 3,
     /// What layers draw on the device while training, such as dropout; the position is the optimiser step.
     Layers = 4,
+    /// The initial state of a simulated system; the position is the number of the simulation.
+    Simulation = 5,
+    /// The seeds of the parts of a simulated data set; the position is the part.
+    Parts = 6,
+    /// The transformations under which equivariance is measured; the position is the transformation.
+    Probe = 7,
 }
 
 /// The random stream of `purpose` at `position`.

@@ -119,6 +119,12 @@ pub enum DataError {
         /// Images there are.
         available: usize,
     },
+    /// A system of particles that cannot be simulated.
+    #[error("the simulation is impossible: {message}")]
+    Simulation {
+        /// The setting, and what it must be.
+        message: String,
+    },
 }
 
 /// The cure for a damaged file.

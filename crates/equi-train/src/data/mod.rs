@@ -5,6 +5,7 @@ mod images;
 
 pub mod idx;
 pub mod mnist;
+pub mod nbody;
 pub mod rotated;
 
 pub use error::DataError;
