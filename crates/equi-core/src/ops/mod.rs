@@ -4,7 +4,12 @@
 //! occurs many times, once or never, on every backend.
 
 mod activation;
+mod autodiff;
+mod extension;
+#[cfg(feature = "flex")]
+mod flex;
 mod segments;
 
-pub use activation::silu;
+pub use activation::{bias_silu, silu};
+pub use extension::RowOps;
 pub use segments::{Segments, gather, segment_max, segment_mean, segment_softmax, segment_sum};

@@ -1,0 +1,62 @@
+//! Gradients, written by hand.
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+
+use super::extension::RowOps;
+
+impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
+    fn swish(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Swish;
+
+        impl<B: RowOps> Backward<B, 1> for Swish {
+            type State = FloatTensor<B>;
+
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                if let [Some(x)] = ops.parents {
+                    grads.register::<B>(x.id, B::swish_gradient(ops.state, gradient));
+                }
+            }
+        }
+
+        let (x, node) = x.into_parts();
+        match Swish.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(x.clone(), B::swish(x)),
+            OpsKind::UnTracked(prep) => prep.finish(B::swish(x)),
+        }
+    }
+
+    fn bias_swish(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct BiasSwish;
+
+        impl<B: RowOps> Backward<B, 2> for BiasSwish {
+            type State = (FloatTensor<B>, FloatTensor<B>);
+
+            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let (x, bias) = ops.state;
+                let (by_x, by_bias) = B::bias_swish_gradient(x, bias, gradient);
+                let [x, bias] = ops.parents;
+                if let Some(x) = x {
+                    grads.register::<B>(x.id, by_x);
+                }
+                if let Some(bias) = bias {
+                    grads.register::<B>(bias.id, by_bias);
+                }
+            }
+        }
+
+        let ((x, node_x), (bias, node_bias)) = (x.into_parts(), bias.into_parts());
+        match BiasSwish.prepare::<C>([node_x, node_bias]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x.clone(), bias.clone()), B::bias_swish(x, bias)),
+            OpsKind::UnTracked(prep) => prep.finish(B::bias_swish(x, bias)),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Tensors as slices of numbers.
+
+use burn::backend::flex::FlexTensor;
+use burn::tensor::{Shape, TensorData};
+
+use super::float::Float;
+
+/// Numbers from which a second thread is asked for help.
+const PARALLEL: usize = 1 << 15;
+
+/// Whether a kernel on so many numbers is worth more than one thread.
+pub(super) fn is_large(numbers: usize) -> bool {
+    numbers >= PARALLEL
+}
+
+/// The tensor with its numbers side by side, alone in its memory.
+pub(super) fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    // The handle given is dropped on return, so the new one may be the only one.
+    tensor.to_contiguous()
+}
+
+/// The numbers of a [`contiguous`] tensor.
+pub(super) fn numbers<F: Float>(tensor: &FlexTensor) -> &[F] {
+    tensor.storage()
+}
+
+/// The numbers of a [`contiguous`] tensor, to be overwritten: a copy where somebody else holds them, too.
+pub(super) fn own_numbers<F: Float>(tensor: &mut FlexTensor) -> &mut [F] {
+    tensor.storage_mut()
+}
+
+/// A new tensor.
+pub(super) fn tensor<F: Float>(numbers: Vec<F>, shape: impl Into<Shape>) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(numbers, shape))
+}
+
+/// Rows and channels.
+pub(super) fn dims(tensor: &FlexTensor) -> [usize; 2] {
+    tensor.layout().shape().dims()
+}

@@ -1,0 +1,222 @@
+//! The operations of `equi_core::ops` against their definitions, and their gradients against differences.
+
+#![cfg(any(feature = "flex", feature = "wgpu"))]
+
+use burn::tensor::{DType, Device, Tensor, TensorData, activation};
+use equi_core::ops::{bias_silu, silu};
+
+/// A device, a precision, and the relative error that rounding may cause there.
+struct Setting {
+    name: &'static str,
+    device: Device,
+    dtype: DType,
+    tolerance: f64,
+}
+
+/// Flex in f32 and f64; wgpu in f32 (WGSL has no f64).
+fn settings() -> Vec<Setting> {
+    vec![
+        #[cfg(feature = "flex")]
+        Setting { name: "flex f32", device: Device::flex(), dtype: DType::F32, tolerance: 1e-6 },
+        #[cfg(feature = "flex")]
+        Setting { name: "flex f64", device: Device::flex(), dtype: DType::F64, tolerance: 1e-14 },
+        #[cfg(feature = "wgpu")]
+        Setting {
+            name: "wgpu f32",
+            device: Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+            dtype: DType::F32,
+            tolerance: 1e-5,
+        },
+    ]
+}
+
+/// Numbers without a pattern, the same on every device.
+fn numbers<const D: usize>(shape: [usize; D], seed: u64, setting: &Setting, device: &Device) -> Tensor<D> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let values: Vec<f64> = (0..shape.iter().product::<usize>())
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1u64 << 53) as f64 * 8.0 - 4.0
+        })
+        .collect();
+    Tensor::from_data(TensorData::new(values, shape).convert_dtype(setting.dtype), (device, setting.dtype))
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.into_data().iter::<f64>().collect()
+}
+
+/// Asserts that two tensors agree up to rounding, relative to the largest number.
+fn assert_close<const D: usize>(what: &str, setting: &Setting, given: Tensor<D>, wanted: Tensor<D>) {
+    assert_eq!(given.dims(), wanted.dims(), "{what} on {}: shapes", setting.name);
+    let (given, wanted) = (values(given), values(wanted));
+    let scale = wanted.iter().fold(1e-30, |scale: f64, value| scale.max(value.abs()));
+    for (place, (given, wanted)) in given.iter().zip(&wanted).enumerate() {
+        let error = (given - wanted).abs() / scale;
+        assert!(error <= setting.tolerance, "{what} on {}, number {place}: {given} for {wanted}", setting.name);
+    }
+}
+
+/// The sum of the outputs with weights that have no pattern, so that no two gradients cancel.
+fn weighted(output: Tensor<2>, setting: &Setting) -> Tensor<1> {
+    let weights = numbers(output.dims(), 77, setting, &output.device());
+    (output * weights).sum()
+}
+
+/// The gradients of [`weighted`] by all inputs.
+fn gradients(
+    inputs: &[Tensor<2>],
+    setting: &Setting,
+    operation: &impl Fn(&[Tensor<2>]) -> Tensor<2>,
+) -> Vec<Option<Tensor<2>>> {
+    let device = setting.device.clone().autodiff();
+    let tracked: Vec<Tensor<2>> = inputs
+        .iter()
+        .map(|input| Tensor::from_data(input.to_data(), (&device, setting.dtype)).require_grad())
+        .collect();
+    let gradients = weighted(operation(&tracked), setting).backward();
+    tracked.iter().map(|input| input.grad(&gradients)).collect()
+}
+
+/// Asserts that `operation` gives what `reference`, made of tensor operations, gives: outputs and gradients by every input,
+/// on every device; and, in double precision, that its gradients are the limits of differences.
+fn assert_operation(
+    what: &str,
+    shapes: &[[usize; 2]],
+    operation: impl Fn(&[Tensor<2>]) -> Tensor<2>,
+    reference: impl Fn(&[Tensor<2>]) -> Tensor<2>,
+) {
+    for setting in &settings() {
+        let inputs: Vec<Tensor<2>> =
+            (0..).zip(shapes).map(|(seed, &s)| numbers(s, seed, setting, &setting.device)).collect();
+        assert_close(what, setting, operation(&inputs), reference(&inputs));
+        // The same numbers in another layout.
+        let turned: Vec<Tensor<2>> = inputs
+            .iter()
+            .map(|input| {
+                let stored = input.clone().transpose();
+                Tensor::from_data(stored.to_data(), (&setting.device, setting.dtype)).transpose()
+            })
+            .collect();
+        assert_close(&format!("{what}, transposed"), setting, operation(&turned), reference(&inputs));
+
+        let given = gradients(&inputs, setting, &operation);
+        let wanted = gradients(&inputs, setting, &reference);
+        for (place, (given, wanted)) in given.iter().zip(wanted).enumerate() {
+            let given = given.clone().expect("a gradient by every input");
+            assert_close(&format!("gradient {place} of {what}"), setting, given, wanted.expect("a gradient"));
+        }
+        if setting.dtype == DType::F64 {
+            for (place, gradient) in given.into_iter().enumerate() {
+                assert_differences(what, setting, &inputs, place, values(gradient.expect("a gradient")), &operation);
+            }
+        }
+    }
+}
+
+/// Central differences of [`weighted`] by up to 25 numbers of one input. The step balances the error of the difference, its square,
+/// against that of rounding, its inverse.
+fn assert_differences(
+    what: &str,
+    setting: &Setting,
+    inputs: &[Tensor<2>],
+    place: usize,
+    gradient: Vec<f64>,
+    operation: &impl Fn(&[Tensor<2>]) -> Tensor<2>,
+) {
+    const STEP: f64 = 1e-5;
+    let shape = inputs[place].dims();
+    let at = values(inputs[place].clone());
+    let moved = |number: usize, by: f64| {
+        let mut numbers = at.clone();
+        numbers[number] += by;
+        let mut inputs = inputs.to_vec();
+        inputs[place] = Tensor::from_data(TensorData::new(numbers, shape), (&setting.device, setting.dtype));
+        values(weighted(operation(&inputs), setting))[0]
+    };
+    let scale = gradient.iter().fold(1.0, |scale: f64, value| scale.max(value.abs()));
+    for number in (0..at.len()).step_by(at.len().div_ceil(25).max(1)) {
+        let difference = (moved(number, STEP) - moved(number, -STEP)) / (2.0 * STEP);
+        let error = (gradient[number] - difference).abs() / scale;
+        assert!(error < 1e-6, "gradient {place} of {what}, number {number}: {} for {difference}", gradient[number]);
+    }
+}
+
+/// Sizes around those of vectors and pieces of work, and none.
+const SIZES: [[usize; 2]; 8] = [[0, 5], [1, 1], [7, 3], [5, 64], [3, 65], [300, 1], [257, 64], [700, 63]];
+
+#[test]
+fn silu_is_its_formula() {
+    for shape in SIZES {
+        assert_operation(
+            &format!("silu of {shape:?}"),
+            &[shape],
+            |inputs| silu(inputs[0].clone()),
+            |inputs| inputs[0].clone() * activation::sigmoid(inputs[0].clone()),
+        );
+    }
+}
+
+#[test]
+fn bias_silu_is_its_formula() {
+    for shape in SIZES {
+        assert_operation(
+            &format!("bias_silu of {shape:?}"),
+            &[shape, [1, shape[1]]],
+            |inputs| bias_silu(inputs[0].clone(), inputs[1].clone().squeeze_dim(0)),
+            |inputs| activation::silu(inputs[0].clone() + inputs[1].clone()),
+        );
+    }
+}
+
+#[test]
+#[should_panic(expected = "bias_silu of 3 channels was given a bias of 2")]
+fn bias_silu_names_channels_that_differ() {
+    let setting = &settings()[0];
+    bias_silu(numbers([4, 3], 1, setting, &setting.device), numbers([2], 1, setting, &setting.device));
+}
+
+/// Within 4 units in the last place everywhere, against the exponential of the standard library in double precision.
+#[cfg(feature = "flex")]
+#[test]
+fn silu_is_accurate_from_underflow_to_overflow() {
+    for setting in settings().iter().filter(|setting| setting.name.starts_with("flex")) {
+        let single = setting.dtype == DType::F32;
+        let epsilon = if single { f64::from(f32::EPSILON) } else { f64::EPSILON };
+        // Below -87 (-708) the result is no normal number.
+        let (low, high) = if single { (-86.0, 100.0) } else { (-700.0, 800.0) };
+        let points: Vec<f64> = (0..=40_000).map(|place| low + (high - low) * f64::from(place) / 40_000.0).collect();
+        let points: Vec<f64> = points.into_iter().map(|x| if single { f64::from(x as f32) } else { x }).collect();
+        let shape = [points.len(), 1];
+        let options = (&setting.device, setting.dtype);
+        let given =
+            silu(Tensor::<2>::from_data(TensorData::new(points.clone(), shape).convert_dtype(setting.dtype), options));
+        for (&x, given) in points.iter().zip(values(given)) {
+            let wanted = x / (1.0 + (-x).exp());
+            let error = (given - wanted).abs();
+            assert!(error <= 4.0 * epsilon * wanted.abs(), "silu({x}) on {}: {given} for {wanted}", setting.name);
+        }
+    }
+}
+
+#[cfg(feature = "flex")]
+#[test]
+fn silu_is_finite_wherever_its_limit_is() {
+    for setting in settings().iter().filter(|setting| setting.name.starts_with("flex")) {
+        let points = [f64::NEG_INFINITY, -1e38, -1e4, -0.0, 0.0, 1e4, 1e38, f64::INFINITY, f64::NAN];
+        let input = |device: &Device| {
+            let data = TensorData::new(points.to_vec(), [points.len(), 1]).convert_dtype(setting.dtype);
+            Tensor::<2>::from_data(data, (device, setting.dtype))
+        };
+        let largest = values(input(&setting.device))[6];
+        let output = values(silu(input(&setting.device)));
+        assert_eq!(output[..8], [0.0, 0.0, 0.0, 0.0, 0.0, 1e4, largest, f64::INFINITY], "{}", setting.name);
+        assert!(output[8].is_nan());
+
+        let tracked = input(&setting.device.clone().autodiff()).require_grad();
+        let gradients = silu(tracked.clone()).sum().backward();
+        let slopes = values(tracked.grad(&gradients).expect("a gradient"));
+        assert_eq!(slopes[..8], [0.0, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 1.0], "{}", setting.name);
+        assert!(slopes[8].is_nan());
+    }
+}
