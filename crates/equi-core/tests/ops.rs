@@ -2,8 +2,8 @@
 
 #![cfg(any(feature = "flex", feature = "wgpu"))]
 
-use burn::tensor::{DType, Device, Tensor, TensorData, activation};
-use equi_core::ops::{bias_silu, silu};
+use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData, activation};
+use equi_core::ops::{Segments, bias_silu, gather, segment_mean, segment_sum, silu};
 
 /// A device, a precision, and the relative error that rounding may cause there.
 struct Setting {
@@ -79,37 +79,36 @@ fn gradients(
 }
 
 /// Asserts that `operation` gives what `reference`, made of tensor operations, gives: outputs and gradients by every input,
-/// on every device; and, in double precision, that its gradients are the limits of differences.
+/// and, in double precision, that its gradients are the limits of differences.
 fn assert_operation(
+    setting: &Setting,
     what: &str,
     shapes: &[[usize; 2]],
     operation: impl Fn(&[Tensor<2>]) -> Tensor<2>,
     reference: impl Fn(&[Tensor<2>]) -> Tensor<2>,
 ) {
-    for setting in &settings() {
-        let inputs: Vec<Tensor<2>> =
-            (0..).zip(shapes).map(|(seed, &s)| numbers(s, seed, setting, &setting.device)).collect();
-        assert_close(what, setting, operation(&inputs), reference(&inputs));
-        // The same numbers in another layout.
-        let turned: Vec<Tensor<2>> = inputs
-            .iter()
-            .map(|input| {
-                let stored = input.clone().transpose();
-                Tensor::from_data(stored.to_data(), (&setting.device, setting.dtype)).transpose()
-            })
-            .collect();
-        assert_close(&format!("{what}, transposed"), setting, operation(&turned), reference(&inputs));
+    let inputs: Vec<Tensor<2>> =
+        (0..).zip(shapes).map(|(seed, &s)| numbers(s, seed, setting, &setting.device)).collect();
+    assert_close(what, setting, operation(&inputs), reference(&inputs));
+    // The same numbers in another layout.
+    let turned: Vec<Tensor<2>> = inputs
+        .iter()
+        .map(|input| {
+            let stored = input.clone().transpose();
+            Tensor::from_data(stored.to_data(), (&setting.device, setting.dtype)).transpose()
+        })
+        .collect();
+    assert_close(&format!("{what}, transposed"), setting, operation(&turned), reference(&inputs));
 
-        let given = gradients(&inputs, setting, &operation);
-        let wanted = gradients(&inputs, setting, &reference);
-        for (place, (given, wanted)) in given.iter().zip(wanted).enumerate() {
-            let given = given.clone().expect("a gradient by every input");
-            assert_close(&format!("gradient {place} of {what}"), setting, given, wanted.expect("a gradient"));
-        }
-        if setting.dtype == DType::F64 {
-            for (place, gradient) in given.into_iter().enumerate() {
-                assert_differences(what, setting, &inputs, place, values(gradient.expect("a gradient")), &operation);
-            }
+    let given = gradients(&inputs, setting, &operation);
+    let wanted = gradients(&inputs, setting, &reference);
+    for (place, (given, wanted)) in given.iter().zip(wanted).enumerate() {
+        let given = given.clone().expect("a gradient by every input");
+        assert_close(&format!("gradient {place} of {what}"), setting, given, wanted.expect("a gradient"));
+    }
+    if setting.dtype == DType::F64 {
+        for (place, gradient) in given.into_iter().enumerate() {
+            assert_differences(what, setting, &inputs, place, values(gradient.expect("a gradient")), &operation);
         }
     }
 }
@@ -147,8 +146,9 @@ const SIZES: [[usize; 2]; 8] = [[0, 5], [1, 1], [7, 3], [5, 64], [3, 65], [300, 
 
 #[test]
 fn silu_is_its_formula() {
-    for shape in SIZES {
+    for (setting, shape) in settings().iter().flat_map(|setting| SIZES.map(|shape| (setting, shape))) {
         assert_operation(
+            setting,
             &format!("silu of {shape:?}"),
             &[shape],
             |inputs| silu(inputs[0].clone()),
@@ -159,8 +159,9 @@ fn silu_is_its_formula() {
 
 #[test]
 fn bias_silu_is_its_formula() {
-    for shape in SIZES {
+    for (setting, shape) in settings().iter().flat_map(|setting| SIZES.map(|shape| (setting, shape))) {
         assert_operation(
+            setting,
             &format!("bias_silu of {shape:?}"),
             &[shape, [1, shape[1]]],
             |inputs| bias_silu(inputs[0].clone(), inputs[1].clone().squeeze_dim(0)),
@@ -174,6 +175,74 @@ fn bias_silu_is_its_formula() {
 fn bias_silu_names_channels_that_differ() {
     let setting = &settings()[0];
     bias_silu(numbers([4, 3], 1, setting, &setting.device), numbers([2], 1, setting, &setting.device));
+}
+
+/// Segments of every kind: sorted and not, empty ones at the start, in the middle and at the end, one that has all rows.
+fn segments(setting: &Setting) -> Vec<(&'static str, Segments)> {
+    let ids = |rows: usize, count: usize, step: usize| (0..rows).map(|row| (row * step + row / 3) % count).collect();
+    let sorted = |mut ids: Vec<usize>| {
+        ids.sort_unstable();
+        ids
+    };
+    [
+        ("sorted", sorted(ids(37, 11, 7)), 11),
+        ("unsorted", ids(37, 11, 7), 11),
+        ("with gaps", vec![5, 2, 2, 9, 5, 5, 2], 12),
+        ("sorted with gaps", vec![1, 1, 4, 4, 4, 9], 12),
+        ("one for all", vec![0; 20], 1),
+        ("without rows", Vec::new(), 4),
+        ("large", ids(700, 200, 31), 200),
+        ("large and sorted", sorted(ids(700, 200, 31)), 200),
+    ]
+    .map(|(name, ids, count)| (name, Segments::new(ids, count, &setting.device).expect("segments")))
+    .into()
+}
+
+#[test]
+fn gather_and_segment_sum_are_their_definitions() {
+    for setting in &settings() {
+        for (name, segments) in segments(setting) {
+            for channels in [1, 2, 3, 64, 65] {
+                let what = format!("{name}, {channels} channels");
+                let ids = || segments.ids().clone().unsqueeze_dim::<2>(1).expand([segments.rows(), channels]);
+                if segments.rows() == 0 {
+                    let none = Tensor::zeros([0, channels], (&setting.device, setting.dtype));
+                    let zeros = Tensor::zeros([segments.count(), channels], (&setting.device, setting.dtype));
+                    assert_close(&what, setting, segment_sum(none.clone(), &segments), zeros.clone());
+                    assert_close(&what, setting, gather(zeros, &segments), none);
+                    continue;
+                }
+                assert_operation(
+                    setting,
+                    &format!("gather, {what}"),
+                    &[[segments.count(), channels]],
+                    |inputs| gather(inputs[0].clone(), &segments),
+                    |inputs| inputs[0].clone().gather(0, ids()),
+                );
+                assert_operation(
+                    setting,
+                    &format!("segment_sum, {what}"),
+                    &[[segments.rows(), channels]],
+                    |inputs| segment_sum(inputs[0].clone(), &segments),
+                    |inputs| {
+                        let options = (&inputs[0].device(), setting.dtype);
+                        let zeros = Tensor::zeros([segments.count(), channels], options);
+                        zeros.scatter(0, ids(), inputs[0].clone(), IndexingUpdateOp::Add)
+                    },
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn segment_mean_divides_by_the_number_of_rows() {
+    for setting in &settings() {
+        let segments = Segments::new(vec![2, 0, 2, 2], 4, &setting.device).expect("segments");
+        let data = TensorData::new(vec![3.0, 7.0, 4.0, 8.0], [4, 1]).convert_dtype(setting.dtype);
+        let mean = segment_mean(Tensor::from_data(data, (&setting.device, setting.dtype)), &segments);
+        assert_eq!(values(mean), [7.0, 0.0, 5.0, 0.0], "{}", setting.name);
+    }
 }
 
 /// Within 4 units in the last place everywhere, against the exponential of the standard library in double precision.

@@ -4,10 +4,10 @@ use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::FloatTensor;
 
-use super::extension::RowOps;
+use super::extension::{BackendSegments, RowOps};
 
 impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
     fn swish(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -18,10 +18,7 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
             type State = FloatTensor<B>;
 
             fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let gradient = grads.consume::<B>(&ops.node);
-                if let [Some(x)] = ops.parents {
-                    grads.register::<B>(x.id, B::swish_gradient(ops.state, gradient));
-                }
+                unary::<B, _>(ops.parents, ops.node, grads, |gradient| B::swish_gradient(ops.state, gradient));
             }
         }
 
@@ -59,4 +56,48 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
             OpsKind::UnTracked(prep) => prep.finish(B::bias_swish(x, bias)),
         }
     }
+
+    fn gather_rows(values: FloatTensor<Self>, segments: BackendSegments<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct GatherRows;
+
+        impl<B: RowOps> Backward<B, 1> for GatherRows {
+            type State = BackendSegments<B>;
+
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                unary::<B, _>(ops.parents, ops.node, grads, |gradient| B::sum_rows(gradient, ops.state));
+            }
+        }
+
+        let (segments, (values, node)) = (inner::<B, C>(segments), values.into_parts());
+        match GatherRows.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(segments.clone(), B::gather_rows(values, segments)),
+            OpsKind::UnTracked(prep) => prep.finish(B::gather_rows(values, segments)),
+        }
+    }
+
+    fn sum_rows(values: FloatTensor<Self>, segments: BackendSegments<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct SumRows;
+
+        impl<B: RowOps> Backward<B, 1> for SumRows {
+            type State = BackendSegments<B>;
+
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                unary::<B, _>(ops.parents, ops.node, grads, |gradient| B::gather_rows(gradient, ops.state));
+            }
+        }
+
+        let (segments, (values, node)) = (inner::<B, C>(segments), values.into_parts());
+        match SumRows.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(segments.clone(), B::sum_rows(values, segments)),
+            OpsKind::UnTracked(prep) => prep.finish(B::sum_rows(values, segments)),
+        }
+    }
+}
+
+/// The same segments: integers are not recorded.
+fn inner<B: RowOps, C: CheckpointStrategy>(segments: BackendSegments<Autodiff<B, C>>) -> BackendSegments<B> {
+    let BackendSegments { ids, offsets, order, host } = segments;
+    BackendSegments { ids, offsets, order, host }
 }

@@ -3,8 +3,26 @@
 //! Every method has a default in terms of the backend's own operations, so a backend needs no more than an empty `impl`. Flex has
 //! kernels of its own (`flex/`); gradients are written by hand for all backends (`autodiff.rs`).
 
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, TensorMetadata, backend_extension};
+use std::sync::Arc;
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, ExtensionType, TensorMetadata, backend_extension};
+use burn::tensor::IndexingUpdateOp;
+
+use super::segments::Rows;
+
+/// [`Segments`](super::Segments) as a backend sees them: on its device, and on the host.
+#[derive(Clone, Debug, ExtensionType)]
+pub struct BackendSegments<B: Backend> {
+    /// The segment of every row, `[rows]`.
+    pub ids: IntTensor<B>,
+    /// Where the rows of every segment begin in `order`, and where the last ends, `[segments + 1]`.
+    pub offsets: IntTensor<B>,
+    /// The rows, segment by segment, `[rows]`.
+    pub order: IntTensor<B>,
+    /// The same on the host.
+    pub host: Arc<Rows>,
+}
 
 /// What the networks on graphs spend their time in.
 ///
@@ -45,6 +63,26 @@ pub trait RowOps: Backend {
         let by_bias = Self::float_reshape(Self::float_sum_dim(by_x.clone(), 0), shape);
         (by_x, by_bias)
     }
+
+    /// `y_r = x_(segment of r)` for `x [segments, channels]`.
+    fn gather_rows(values: FloatTensor<Self>, #[extension_type] segments: BackendSegments<Self>) -> FloatTensor<Self> {
+        let shape = [segments.host.rows(), values.shape()[1]];
+        if shape.contains(&0) || segments.host.count() == 0 {
+            return Self::float_zeros(shape.into(), &values.device(), values.dtype().into());
+        }
+        Self::float_gather(0, values, spread::<Self>(segments.ids, shape))
+    }
+
+    /// `y_s = sum over rows r of s of x_r` for `x [rows, channels]`.
+    fn sum_rows(values: FloatTensor<Self>, #[extension_type] segments: BackendSegments<Self>) -> FloatTensor<Self> {
+        let [rows, channels] = [segments.host.rows(), values.shape()[1]];
+        let shape = [segments.host.count(), channels];
+        let zeros = Self::float_zeros(shape.into(), &values.device(), values.dtype().into());
+        if rows * channels == 0 {
+            return zeros;
+        }
+        Self::float_scatter(0, zeros, spread::<Self>(segments.ids, [rows, channels]), values, IndexingUpdateOp::Add)
+    }
 }
 
 #[cfg(feature = "ndarray")]
@@ -58,4 +96,9 @@ impl RowOps for burn::backend::Cube {}
 fn row<B: Backend>(vector: FloatTensor<B>) -> FloatTensor<B> {
     let channels = vector.shape()[0];
     B::float_reshape(vector, [1, channels].into())
+}
+
+/// One index a row for all of its channels.
+fn spread<B: Backend>(ids: IntTensor<B>, [rows, channels]: [usize; 2]) -> IntTensor<B> {
+    B::int_expand(B::int_reshape(ids, [rows, 1].into()), [rows, channels].into())
 }

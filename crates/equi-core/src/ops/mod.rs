@@ -11,5 +11,5 @@ mod flex;
 mod segments;
 
 pub use activation::{bias_silu, silu};
-pub use extension::RowOps;
-pub use segments::{Segments, gather, segment_max, segment_mean, segment_softmax, segment_sum};
+pub use extension::{BackendSegments, RowOps};
+pub use segments::{Rows, Segments, gather, segment_max, segment_mean, segment_softmax, segment_sum};

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Bool, Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::backend::Dispatch;
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
+use super::extension::{BackendSegments, RowOps};
 use crate::error::{Error, Result};
 
 /// Which segment every row belongs to: the receiver of every edge, the graph of every node.
@@ -15,16 +17,30 @@ pub struct Segments {
     ids: Tensor<1, Int>,
     offsets: Tensor<1, Int>,
     order: Tensor<1, Int>,
-    host: Arc<Host>,
+    /// Numbers of rows, at least one, `[count, 1]`.
+    divisors: Tensor<2, Int>,
+    host: Arc<Rows>,
 }
 
-/// The same on the host.
+/// The rows of every segment, on the host.
 #[derive(Debug)]
-struct Host {
-    ids: Vec<usize>,
-    offsets: Vec<usize>,
-    order: Vec<usize>,
-    sorted: bool,
+pub struct Rows {
+    pub(super) ids: Vec<usize>,
+    pub(super) offsets: Vec<usize>,
+    pub(super) order: Vec<usize>,
+    pub(super) sorted: bool,
+}
+
+impl Rows {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Number of segments, empty ones included.
+    pub fn count(&self) -> usize {
+        self.offsets.len() - 1
+    }
 }
 
 impl Segments {
@@ -62,18 +78,24 @@ impl Segments {
             let shape = [values.len()];
             Tensor::from_data(TensorData::new(values, shape), &device.clone().without_autodiff())
         };
-        let (on_device, starts, rows) = (upload(&ids), upload(&offsets), upload(&order));
-        Ok(Self { ids: on_device, offsets: starts, order: rows, host: Arc::new(Host { ids, offsets, order, sorted }) })
+        let divisors: Vec<usize> = offsets.windows(2).map(|pair| (pair[1] - pair[0]).max(1)).collect();
+        Ok(Self {
+            ids: upload(&ids),
+            offsets: upload(&offsets),
+            order: upload(&order),
+            divisors: upload(&divisors).unsqueeze_dim(1),
+            host: Arc::new(Rows { ids, offsets, order, sorted }),
+        })
     }
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.host.ids.len()
+        self.host.rows()
     }
 
     /// Number of segments, empty ones included.
     pub fn count(&self) -> usize {
-        self.host.offsets.len() - 1
+        self.host.count()
     }
 
     /// Rows in the largest segment.
@@ -121,6 +143,16 @@ impl Segments {
         Tensor::from_data(TensorData::new(sizes, shape).convert_dtype(like.dtype()), (&like.device(), like.dtype()))
     }
 
+    /// As the backends take them.
+    pub(super) fn dispatch(&self) -> BackendSegments<Dispatch> {
+        BackendSegments {
+            ids: self.ids.clone().into_dispatch(),
+            offsets: self.offsets.clone().into_dispatch(),
+            order: self.order.clone().into_dispatch(),
+            host: self.host.clone(),
+        }
+    }
+
     fn check(&self, what: &str, rows: usize, values: &Tensor<2>) {
         let given = values.dims()[0];
         assert_eq!(
@@ -143,13 +175,7 @@ impl Segments {
 /// If there are not as many rows as `segments` has.
 pub fn segment_sum(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
     segments.check("segment_sum", segments.rows(), &values);
-    let [rows, channels] = values.dims();
-    let zeros = Tensor::zeros([segments.count(), channels], (&values.device(), values.dtype()));
-    if rows == 0 || segments.count() == 0 || channels == 0 {
-        return zeros;
-    }
-    let ids = segments.ids.clone().unsqueeze_dim::<2>(1).expand([rows, channels]);
-    zeros.scatter(0, ids, values, IndexingUpdateOp::Add)
+    Tensor::from_dispatch(<Dispatch as RowOps>::sum_rows(values.into_dispatch(), segments.dispatch()))
 }
 
 /// Gives every row the values of its segment: `y_r = x_(segment of r)`.
@@ -162,20 +188,15 @@ pub fn segment_sum(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
 /// If there are not as many rows as `segments` has segments.
 pub fn gather(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
     segments.check("gather", segments.count(), &values);
-    let [count, channels] = values.dims();
-    if segments.rows() == 0 || count == 0 || channels == 0 {
-        return Tensor::zeros([segments.rows(), channels], (&values.device(), values.dtype()));
-    }
-    let ids = segments.ids.clone().unsqueeze_dim::<2>(1).expand([segments.rows(), channels]);
-    values.gather(0, ids)
+    Tensor::from_dispatch(<Dispatch as RowOps>::gather_rows(values.into_dispatch(), segments.dispatch()))
 }
 
 /// The mean over the rows of every segment; zero for an empty segment.
 ///
 /// Shapes and panics as for [`segment_sum`].
 pub fn segment_mean(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
-    let sizes = segments.sizes(&values).clamp_min(1.0);
-    segment_sum(values, segments) / sizes
+    let divisors = segments.divisors.clone().float().cast(values.dtype());
+    segment_sum(values, segments) / divisors
 }
 
 /// The largest value of every channel in every segment; zero for an empty segment. Where rows are equal, the gradient is

@@ -3,13 +3,14 @@
 mod activation;
 mod float;
 mod memory;
+mod segments;
 mod simd;
 
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 
-use super::extension::RowOps;
+use super::extension::{BackendSegments, RowOps};
 
 /// Calls a kernel in the precision of a tensor.
 macro_rules! in_precision {
@@ -41,5 +42,13 @@ impl RowOps for Flex {
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         in_precision!(x, activation::bias_swish_gradient, (x, bias, gradient))
+    }
+
+    fn gather_rows(values: FloatTensor<Self>, segments: BackendSegments<Self>) -> FloatTensor<Self> {
+        in_precision!(values, segments::gather, (values, &segments.host))
+    }
+
+    fn sum_rows(values: FloatTensor<Self>, segments: BackendSegments<Self>) -> FloatTensor<Self> {
+        in_precision!(values, segments::sum, (values, &segments.host))
     }
 }

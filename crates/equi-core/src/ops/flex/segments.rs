@@ -1,0 +1,127 @@
+//! Gathering and adding up rows on flex.
+//!
+//! Every row of an output is written by one thread, which adds in the order of the rows: no atomics, and the same sum every time.
+
+use burn::backend::flex::FlexTensor;
+use rayon::prelude::*;
+
+use super::float::Float;
+use super::memory::{contiguous, dims, is_large, numbers, tensor};
+use super::simd::kernel;
+use crate::ops::segments::Rows;
+
+/// Rows of the output in one piece of work.
+const ROWS: usize = 64;
+
+kernel! {
+    /// Copies the rows `ids` of `values`.
+    fn gather_rows<'a, F>(values: &'a [F], ids: &'a [usize], output: &'a mut [F], channels: usize) {
+        // The width as a constant, where rows are too narrow for a loop.
+        match channels {
+            1 => gather_narrow::<F, 1>(values, ids, output),
+            2 => gather_narrow::<F, 2>(values, ids, output),
+            3 => gather_narrow::<F, 3>(values, ids, output),
+            _ => {
+                for (output, &id) in output.chunks_exact_mut(channels).zip(ids) {
+                    output.copy_from_slice(&values[id * channels..][..channels]);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn gather_narrow<F: Float, const C: usize>(values: &[F], ids: &[usize], output: &mut [F]) {
+    let values = values.as_chunks::<C>().0;
+    for (output, &id) in output.as_chunks_mut::<C>().0.iter_mut().zip(ids) {
+        *output = values[id];
+    }
+}
+
+kernel! {
+    /// Adds to every row of `output` the rows of its segment, of which `offsets` are the borders in `order`, or in `values` itself
+    /// where they lie in order.
+    fn sum_segments<'a, F>(
+        values: &'a [F],
+        offsets: &'a [usize],
+        order: Option<&'a [usize]>,
+        output: &'a mut [F],
+        channels: usize,
+    ) {
+        match channels {
+            1 => sum_narrow::<F, 1>(values, offsets, order, output),
+            2 => sum_narrow::<F, 2>(values, offsets, order, output),
+            3 => sum_narrow::<F, 3>(values, offsets, order, output),
+            _ => {
+                for (segment, output) in output.chunks_exact_mut(channels).enumerate() {
+                    let (start, end) = (offsets[segment], offsets[segment + 1]);
+                    match order {
+                        None => {
+                            for row in values[start * channels..end * channels].chunks_exact(channels) {
+                                add(output, row);
+                            }
+                        }
+                        Some(order) => {
+                            for &row in &order[start..end] {
+                                add(output, &values[row * channels..][..channels]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add<F: Float>(sum: &mut [F], row: &[F]) {
+    for (sum, &value) in sum.iter_mut().zip(row) {
+        *sum += value;
+    }
+}
+
+#[inline(always)]
+fn sum_narrow<F: Float, const C: usize>(values: &[F], offsets: &[usize], order: Option<&[usize]>, output: &mut [F]) {
+    let values = values.as_chunks::<C>().0;
+    for (output, borders) in output.as_chunks_mut::<C>().0.iter_mut().zip(offsets.windows(2)) {
+        for place in borders[0]..borders[1] {
+            let row = order.map_or(place, |order| order[place]);
+            for (sum, &value) in output.iter_mut().zip(&values[row]) {
+                *sum += value;
+            }
+        }
+    }
+}
+
+pub(super) fn gather<F: Float>(values: FlexTensor, segments: &Rows) -> FlexTensor {
+    let values = contiguous(values);
+    let [_, channels] = dims(&values);
+    let values = numbers::<F>(&values);
+    let ids = &segments.ids[..];
+    let mut output = vec![F::ZERO; ids.len() * channels];
+    if is_large(output.len()) {
+        output
+            .par_chunks_mut(ROWS * channels)
+            .zip(ids.par_chunks(ROWS))
+            .for_each(|(output, ids)| gather_rows(values, ids, output, channels));
+    } else if channels > 0 {
+        gather_rows(values, ids, &mut output, channels);
+    }
+    tensor(output, [ids.len(), channels])
+}
+
+pub(super) fn sum<F: Float>(values: FlexTensor, segments: &Rows) -> FlexTensor {
+    let values = contiguous(values);
+    let [rows, channels] = dims(&values);
+    let values = numbers::<F>(&values);
+    let (offsets, order) = (&segments.offsets[..], (!segments.sorted).then_some(&segments.order[..]));
+    let mut output = vec![F::ZERO; segments.count() * channels];
+    if is_large(rows * channels) {
+        output.par_chunks_mut(ROWS * channels).enumerate().for_each(|(piece, output)| {
+            sum_segments(values, &offsets[piece * ROWS..], order, output, channels);
+        });
+    } else if channels > 0 {
+        sum_segments(values, offsets, order, &mut output, channels);
+    }
+    tensor(output, [segments.count(), channels])
+}
