@@ -1,5 +1,6 @@
 //! Who sends to whom, on the host.
 
+use super::neighbours::LARGEST;
 use crate::error::{LayerError, Result};
 
 /// The directed edges of one graph: node `senders[e]` sends to node `receivers[e]`.
@@ -53,10 +54,41 @@ impl EdgeList {
     }
 
     /// Every node sends to every other; edges by receiver, then sender.
+    ///
+    /// # Panics
+    /// If that is more edges than an index of 32 bits can number.
     pub fn complete(nodes: usize) -> Self {
-        let pairs = (0..nodes).flat_map(|i| (0..nodes).filter(move |&j| j != i).map(move |j| (i, j)));
-        let (receivers, senders) = pairs.unzip();
+        let count = nodes.saturating_mul(nodes.saturating_sub(1));
+        assert!(count <= LARGEST, "all pairs of {nodes} nodes are more than an index of 32 bits can number");
+        let (mut receivers, mut senders) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for receiver in 0..nodes {
+            receivers.extend(std::iter::repeat_n(receiver, nodes - 1));
+            senders.extend((0..receiver).chain(receiver + 1..nodes));
+        }
         Self { nodes, receivers, senders, shifts: None }
+    }
+
+    /// The same, where `shifts[e]` is added to the position of the sender of edge `e`: the way to the image of it that is meant,
+    /// in a periodic cell.
+    ///
+    /// # Errors
+    /// [`LayerError::Graph`] unless there is one finite shift for every edge.
+    pub fn with_shifts(mut self, shifts: Vec<[f64; 3]>) -> Result<Self> {
+        if shifts.len() != self.len() {
+            return Err(LayerError::Graph(format!(
+                "{} edges and {} shifts: every edge needs one",
+                self.len(),
+                shifts.len()
+            )));
+        }
+        if let Some(edge) = shifts.iter().position(|shift| !shift.iter().all(|x| x.is_finite())) {
+            return Err(LayerError::Graph(format!(
+                "the shift of edge {edge} is {:?} and must be finite",
+                shifts[edge]
+            )));
+        }
+        self.shifts = Some(shifts);
+        Ok(self)
     }
 
     /// Number of nodes.

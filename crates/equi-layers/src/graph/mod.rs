@@ -1,18 +1,22 @@
 //! Graphs of points, and the networks on them.
 //!
-//! An [`EdgeList`] says on the host who sends to whom; a [`Graph`] is a batch of them on a device, edges sorted by receiver.
+//! An [`EdgeList`] says on the host who sends to whom: all to all, all within a radius or the nearest, in a [`PeriodicCell`] too.
+//! A [`Graph`] is a batch of them on a device, edges sorted by receiver.
 //! [`Egnn`] is the equivariant network;
 
 mod batch;
+mod cell;
 mod edges;
 mod egnn;
 mod linear_motion;
+mod neighbours;
 mod points;
 mod radial_field;
 mod raw_gnn;
 mod weights;
 
 pub use batch::Graph;
+pub use cell::PeriodicCell;
 pub use edges::EdgeList;
 pub use egnn::{Aggregation, Egnn, EgnnConfig, EgnnLayer, Normalization, ScalarMlp};
 pub use linear_motion::LinearMotion;
