@@ -2,16 +2,37 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor, TensorData};
-use equi_core::ops::{Segments, gather};
+use burn::tensor::{Device, Tensor, TensorCreationOptions, TensorData};
+use equi_core::ops::{Segments, gather, segment_sum};
 
 use super::EdgeList;
+use super::neighbours::LARGEST;
 use crate::error::Result;
 
 /// A batch of graphs: their nodes are numbered through, and no edge leads from one to another.
 ///
 /// Edges are sorted by receiver, so what arrives at a node lies side by side. Features of edges come in the order of the caller's
 /// lists, one after the other: bring them into the order of the graph with [`arrange`](Self::arrange).
+///
+/// What is read off whole graphs, or off nodes, is a sum over segments of rows:
+///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// use burn::tensor::{Device, Tensor};
+/// use equi_core::ops::segment_mean;
+/// use equi_layers::graph::{EdgeList, Graph};
+///
+/// let device = Device::flex();
+/// let graph = Graph::batch(&[EdgeList::complete(3), EdgeList::complete(2)], &device)?;
+/// let features = Tensor::<2>::ones([graph.nodes(), 4], &device);
+///
+/// let of_graphs = segment_mean(features.clone(), graph.members()); // or segment_sum, segment_max
+/// assert_eq!(of_graphs.dims(), [2, 4]);
+/// let degrees = graph.receivers().sizes(&features); // how many edges every node receives
+/// assert_eq!(degrees.dims(), [5, 1]);
+/// # }
+/// # Ok::<(), equi_layers::LayerError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Graph {
     receivers: Segments,
@@ -19,8 +40,33 @@ pub struct Graph {
     members: Segments,
     /// Where the edges of the graph are in the caller's lists; none where they are in that order.
     arrangement: Option<Arc<Segments>>,
-    /// What is added to the position of the sender, edge by edge.
-    shifts: Option<Arc<[[f64; 3]]>>,
+    shifts: Option<Arc<Shifts>>,
+}
+
+/// What is added to the position of the sender, edge by edge.
+#[derive(Debug)]
+struct Shifts {
+    host: Vec<f64>,
+    /// The same in the default precision of the device, `[edges, 3]`.
+    uploaded: Tensor<2>,
+}
+
+impl Shifts {
+    fn new(shifts: impl Iterator<Item = [f64; 3]>, device: &Device) -> Self {
+        let host: Vec<f64> = shifts.flatten().collect();
+        let device = device.clone().without_autodiff();
+        let dtype = Tensor::<1>::empty([1], &device).dtype();
+        Self { uploaded: upload(&host, (&device, dtype)), host }
+    }
+
+    /// In the precision and on the device of `like`.
+    fn like(&self, like: &Tensor<2>) -> Tensor<2> {
+        let (device, dtype) = (like.device(), like.dtype());
+        if dtype != self.uploaded.dtype() {
+            return upload(&self.host, (&device, dtype));
+        }
+        if device.is_autodiff() { Tensor::from_inner(self.uploaded.clone()) } else { self.uploaded.clone() }
+    }
 }
 
 impl Graph {
@@ -40,6 +86,10 @@ impl Graph {
         let (mut nodes, mut count, mut periodic) = (0, 0, false);
         let (mut members, mut ends, mut shifts) = (Vec::new(), Vec::new(), Vec::new());
         for (place, graph) in graphs.into_iter().enumerate() {
+            let rows = (nodes + graph.nodes()).max(ends.len() + graph.len());
+            if rows > LARGEST {
+                return Err(equi_core::Error::TooManyRows { rows }.into());
+            }
             members.extend(std::iter::repeat_n(place, graph.nodes()));
             ends.extend(graph.receivers().iter().zip(graph.senders()).map(|(i, j)| (i + nodes, j + nodes)));
             match graph.shifts() {
@@ -59,7 +109,7 @@ impl Graph {
         }
         let receivers = Segments::new(order.iter().map(|&edge| ends[edge].0).collect(), nodes, device)?;
         let senders = Segments::new(order.iter().map(|&edge| ends[edge].1).collect(), nodes, device)?;
-        let shifts = periodic.then(|| order.iter().map(|&edge| shifts[edge]).collect());
+        let shifts = periodic.then(|| Arc::new(Shifts::new(order.iter().map(|&edge| shifts[edge]), device)));
         let arrangement = if sorted { None } else { Some(Arc::new(Segments::new(order, ends.len(), device)?)) };
         Ok(Self { receivers, senders, members: Segments::new(members, count, device)?, arrangement, shifts })
     }
@@ -110,6 +160,44 @@ impl Graph {
         }
     }
 
+    /// Brings features of edges from the order of the graph back into the order of the caller's lists.
+    ///
+    /// # Shapes
+    /// - `features`, output: `[edges, channels]`
+    ///
+    /// # Panics
+    /// If there are not as many rows as edges.
+    pub fn restore(&self, features: Tensor<2>) -> Tensor<2> {
+        let given = features.dims()[0];
+        assert_eq!(given, self.edges(), "a graph of {} edges was given features of {given}", self.edges());
+        match &self.arrangement {
+            Some(arrangement) => segment_sum(features, arrangement),
+            None => features,
+        }
+    }
+
+    /// The rows of every graph by themselves.
+    ///
+    /// # Shapes
+    /// - `rows`: `[nodes, channels]`
+    /// - output: one `[nodes of the graph, channels]` for every graph
+    ///
+    /// # Panics
+    /// If there are not as many rows as nodes.
+    pub fn split(&self, rows: Tensor<2>) -> Vec<Tensor<2>> {
+        let [given, channels] = rows.dims();
+        assert_eq!(given, self.nodes(), "graphs of {} nodes together were given {given} rows", self.nodes());
+        let sizes = (0..self.graphs()).map(|graph| self.members.rows_of(graph).len());
+        let parts = sizes.scan(0, |start, size| {
+            *start += size;
+            Some(match size {
+                0 => Tensor::zeros([0, channels], (&rows.device(), rows.dtype())),
+                _ => rows.clone().narrow(0, *start - size, size),
+            })
+        });
+        parts.collect()
+    }
+
     /// `x_i - x_j` from the sender `j` to the receiver `i` of every edge, across the borders of a periodic cell where the edge
     /// crosses one.
     ///
@@ -125,12 +213,16 @@ impl Graph {
             Some(shifts) => {
                 let dimensions = difference.dims()[1];
                 assert_eq!(dimensions, 3, "a periodic cell is in 3 dimensions, these positions are in {dimensions}");
-                let flat: Vec<f64> = shifts.iter().flatten().copied().collect();
-                let data = TensorData::new(flat, [shifts.len(), 3]).convert_dtype(difference.dtype());
-                let shifts = Tensor::from_data(data, (&difference.device(), difference.dtype()));
+                let shifts = shifts.like(&difference);
                 difference - shifts
             }
             None => difference,
         }
     }
+}
+
+fn upload(shifts: &[f64], options: impl Into<TensorCreationOptions>) -> Tensor<2> {
+    let options = options.into();
+    let data = TensorData::new(shifts.to_vec(), [shifts.len() / 3, 3]);
+    Tensor::from_data(data.convert_dtype(options.dtype.expect("a precision")), options)
 }
