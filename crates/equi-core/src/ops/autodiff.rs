@@ -1,11 +1,11 @@
 //! Gradients, written by hand.
 
-use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind, unary};
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend};
 
 use super::extension::{BackendSegments, RowOps};
 
@@ -50,8 +50,8 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
             }
         }
 
-        let ((x, node_x), (bias, node_bias)) = (x.into_parts(), bias.into_parts());
-        match BiasSwish.prepare::<C>([node_x, node_bias]).compute_bound().stateful() {
+        let ([x, bias], nodes) = parts::<B, C, _>([x, bias]);
+        match BiasSwish.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((x.clone(), bias.clone()), B::bias_swish(x, bias)),
             OpsKind::UnTracked(prep) => prep.finish(B::bias_swish(x, bias)),
         }
@@ -94,6 +94,56 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
             OpsKind::UnTracked(prep) => prep.finish(B::sum_rows(values, segments)),
         }
     }
+
+    fn combine_edges(
+        received: FloatTensor<Self>,
+        sent: FloatTensor<Self>,
+        edges: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        receivers: BackendSegments<Self>,
+        senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct CombineEdges;
+
+        impl<B: RowOps> Backward<B, 4> for CombineEdges {
+            type State = ([FloatTensor<B>; 4], [BackendSegments<B>; 2]);
+
+            fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let ([received, sent, edges, weight], [receivers, senders]) = ops.state;
+                let needed = ops.parents.each_ref().map(Option::is_some);
+                let (by_received, by_sent, by_edges, by_weight) =
+                    B::combine_edges_gradient(received, sent, edges, weight, receivers, senders, gradient, needed);
+                for (parent, by_parent) in ops.parents.into_iter().zip([by_received, by_sent, by_edges, by_weight]) {
+                    if let (Some(parent), Some(by_parent)) = (parent, by_parent) {
+                        grads.register::<B>(parent.id, by_parent);
+                    }
+                }
+            }
+        }
+
+        let (receivers, senders) = (inner::<B, C>(receivers), inner::<B, C>(senders));
+        let (tensors, nodes) = parts::<B, C, _>([received, sent, edges, weight]);
+        let combine = |[received, sent, edges, weight]: [FloatTensor<B>; 4], receivers, senders| {
+            B::combine_edges(received, sent, edges, weight, receivers, senders)
+        };
+        match CombineEdges.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = (tensors.clone(), [receivers.clone(), senders.clone()]);
+                prep.finish(state, combine(tensors, receivers, senders))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(combine(tensors, receivers, senders)),
+        }
+    }
+}
+
+/// The tensors, and the nodes that keep them in the graph.
+fn parts<B: Backend, C: CheckpointStrategy, const N: usize>(
+    tensors: [FloatTensor<Autodiff<B, C>>; N],
+) -> ([FloatTensor<B>; N], [NodeGuard; N]) {
+    let nodes = tensors.each_ref().map(|tensor| tensor.node());
+    (tensors.map(|tensor| tensor.into_primitive()), nodes)
 }
 
 /// The same segments: integers are not recorded.

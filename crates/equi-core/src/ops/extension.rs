@@ -1,14 +1,11 @@
 //! The operations as an extension of Burn's backends.
-//!
-//! Every method has a default in terms of the backend's own operations, so a backend needs no more than an empty `impl`. Flex has
-//! kernels of its own (`flex/`); gradients are written by hand for all backends (`autodiff.rs`).
 
 use std::sync::Arc;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Backend, ExtensionType, TensorMetadata, backend_extension};
-use burn::tensor::IndexingUpdateOp;
+use burn::backend::{Backend, ExtensionType, backend_extension};
 
+use super::composed;
 use super::segments::Rows;
 
 /// [`Segments`](super::Segments) as a backend sees them: on its device, and on the host.
@@ -24,9 +21,15 @@ pub struct BackendSegments<B: Backend> {
     pub host: Arc<Rows>,
 }
 
-/// What the networks on graphs spend their time in.
+/// The gradients of [`RowOps::combine_edges`] by its first four arguments, where they were asked for.
+pub type EdgeGradients<B> =
+    (Option<FloatTensor<B>>, Option<FloatTensor<B>>, Option<FloatTensor<B>>, Option<FloatTensor<B>>);
+
+/// What the networks on graphs spend their time in, as an extension of Burn's backends.
 ///
-/// Methods ending in `_gradient` give the gradients of the method they are named after.
+/// Every method has a default composed of the backend's own operations, so a backend needs no more than an empty `impl`. Flex has
+/// kernels of its own (`flex/`); gradients are written by hand for all backends (`autodiff.rs`). Methods ending in `_gradient` give
+/// the gradients of the method they are named after.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
@@ -36,20 +39,17 @@ pub struct BackendSegments<B: Backend> {
 pub trait RowOps: Backend {
     /// `x sigmoid(x)`.
     fn swish(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::float_mul(x.clone(), Self::sigmoid(x))
+        composed::swish::<Self>(x)
     }
 
     /// The gradient of [`swish`](Self::swish): `g s (1 + x (1 - s))` with `s = sigmoid(x)`.
     fn swish_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
-        let sigmoid = Self::sigmoid(x.clone());
-        let rest = Self::float_add_scalar(Self::float_neg(sigmoid.clone()), 1.0.into());
-        let slope = Self::float_add_scalar(Self::float_mul(x, rest), 1.0.into());
-        Self::float_mul(gradient, Self::float_mul(sigmoid, slope))
+        composed::swish_gradient::<Self>(x, gradient)
     }
 
     /// `swish(x + b)` for `x [rows, channels]`, `b [channels]`.
     fn bias_swish(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::swish(Self::float_add(x, row::<Self>(bias)))
+        composed::bias_swish::<Self>(x, bias)
     }
 
     /// The gradients of [`bias_swish`](Self::bias_swish) by `x` and by `b`.
@@ -58,30 +58,46 @@ pub trait RowOps: Backend {
         bias: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let shape = bias.shape();
-        let by_x = Self::swish_gradient(Self::float_add(x, row::<Self>(bias)), gradient);
-        let by_bias = Self::float_reshape(Self::float_sum_dim(by_x.clone(), 0), shape);
-        (by_x, by_bias)
+        composed::bias_swish_gradient::<Self>(x, bias, gradient)
     }
 
     /// `y_r = x_(segment of r)` for `x [segments, channels]`.
     fn gather_rows(values: FloatTensor<Self>, #[extension_type] segments: BackendSegments<Self>) -> FloatTensor<Self> {
-        let shape = [segments.host.rows(), values.shape()[1]];
-        if shape.contains(&0) || segments.host.count() == 0 {
-            return Self::float_zeros(shape.into(), &values.device(), values.dtype().into());
-        }
-        Self::float_gather(0, values, spread::<Self>(segments.ids, shape))
+        composed::gather_rows::<Self>(values, segments)
     }
 
     /// `y_s = sum over rows r of s of x_r` for `x [rows, channels]`.
     fn sum_rows(values: FloatTensor<Self>, #[extension_type] segments: BackendSegments<Self>) -> FloatTensor<Self> {
-        let [rows, channels] = [segments.host.rows(), values.shape()[1]];
-        let shape = [segments.host.count(), channels];
-        let zeros = Self::float_zeros(shape.into(), &values.device(), values.dtype().into());
-        if rows * channels == 0 {
-            return zeros;
-        }
-        Self::float_scatter(0, zeros, spread::<Self>(segments.ids, [rows, channels]), values, IndexingUpdateOp::Add)
+        composed::sum_rows::<Self>(values, segments)
+    }
+
+    /// `swish(p_i + q_j + e W)` for every edge from `j` to `i`: `p, q [nodes, channels]`, `e [edges, inputs]`,
+    /// `W [inputs, channels]`. There is an edge, a channel and an input at least.
+    fn combine_edges(
+        received: FloatTensor<Self>,
+        sent: FloatTensor<Self>,
+        edges: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] receivers: BackendSegments<Self>,
+        #[extension_type] senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        composed::combine_edges::<Self>(received, sent, edges, weight, receivers, senders)
+    }
+
+    /// The gradients of [`combine_edges`](Self::combine_edges) that are `needed`, of those by `p`, `q`, `e` and `W`.
+    #[allow(clippy::too_many_arguments)]
+    fn combine_edges_gradient(
+        received: FloatTensor<Self>,
+        sent: FloatTensor<Self>,
+        edges: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] receivers: BackendSegments<Self>,
+        #[extension_type] senders: BackendSegments<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 4],
+    ) -> (Option<FloatTensor<Self>>, Option<FloatTensor<Self>>, Option<FloatTensor<Self>>, Option<FloatTensor<Self>>)
+    {
+        composed::combine_edges_gradient::<Self>(received, sent, edges, weight, receivers, senders, gradient, needed)
     }
 }
 
@@ -91,14 +107,3 @@ impl RowOps for burn::backend::NdArray {}
 
 #[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
 impl RowOps for burn::backend::Cube {}
-
-/// `[channels]` as `[1, channels]`.
-fn row<B: Backend>(vector: FloatTensor<B>) -> FloatTensor<B> {
-    let channels = vector.shape()[0];
-    B::float_reshape(vector, [1, channels].into())
-}
-
-/// One index a row for all of its channels.
-fn spread<B: Backend>(ids: IntTensor<B>, [rows, channels]: [usize; 2]) -> IntTensor<B> {
-    B::int_expand(B::int_reshape(ids, [rows, 1].into()), [rows, channels].into())
-}

@@ -5,11 +5,14 @@
 
 mod activation;
 mod autodiff;
+mod composed;
+mod edges;
 mod extension;
 #[cfg(feature = "flex")]
 mod flex;
 mod segments;
 
 pub use activation::{bias_silu, silu};
-pub use extension::{BackendSegments, RowOps};
+pub use edges::edge_silu;
+pub use extension::{BackendSegments, EdgeGradients, RowOps};
 pub use segments::{Rows, Segments, gather, segment_max, segment_mean, segment_softmax, segment_sum};

@@ -10,7 +10,7 @@ const PARALLEL: usize = 1 << 15;
 
 /// Whether a kernel on so many numbers is worth more than one thread.
 pub(super) fn is_large(numbers: usize) -> bool {
-    numbers >= PARALLEL
+    numbers >= PARALLEL && rayon::current_num_threads() > 1
 }
 
 /// The tensor with its numbers side by side, alone in its memory.

@@ -1,6 +1,7 @@
-//! The operations on flex.
+//! The operations on flex, in single and double precision.
 
 mod activation;
+mod edges;
 mod float;
 mod memory;
 mod segments;
@@ -10,30 +11,31 @@ use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 
-use super::extension::{BackendSegments, RowOps};
+use super::composed;
+use super::extension::{BackendSegments, EdgeGradients, RowOps};
 
-/// Calls a kernel in the precision of a tensor.
+/// Calls a kernel in the precision of a tensor, or something else where there is none.
 macro_rules! in_precision {
-    ($tensor:expr, $($kernel:ident)::+, ($($argument:expr),*)) => {
+    ($tensor:expr, $module:ident::$kernel:ident($($argument:expr),*), $otherwise:expr) => {
         match $tensor.dtype() {
-            DType::F32 => $($kernel)::+::<f32>($($argument),*),
-            DType::F64 => $($kernel)::+::<f64>($($argument),*),
-            other => panic!("this operation is there in f32 and f64 on flex; it was given {other:?}"),
+            DType::F32 => $module::$kernel::<f32>($($argument),*),
+            DType::F64 => $module::$kernel::<f64>($($argument),*),
+            _ => $otherwise,
         }
     };
 }
 
 impl RowOps for Flex {
     fn swish(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        in_precision!(x, activation::swish, (x))
+        in_precision!(x, activation::swish(x), composed::swish::<Self>(x))
     }
 
     fn swish_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
-        in_precision!(x, activation::swish_gradient, (x, gradient))
+        in_precision!(x, activation::swish_gradient(x, gradient), composed::swish_gradient::<Self>(x, gradient))
     }
 
     fn bias_swish(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        in_precision!(x, activation::bias_swish, (x, bias))
+        in_precision!(x, activation::bias_swish(x, bias), composed::bias_swish::<Self>(x, bias))
     }
 
     fn bias_swish_gradient(
@@ -41,14 +43,58 @@ impl RowOps for Flex {
         bias: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        in_precision!(x, activation::bias_swish_gradient, (x, bias, gradient))
+        in_precision!(
+            x,
+            activation::bias_swish_gradient(x, bias, gradient),
+            composed::bias_swish_gradient::<Self>(x, bias, gradient)
+        )
     }
 
     fn gather_rows(values: FloatTensor<Self>, segments: BackendSegments<Self>) -> FloatTensor<Self> {
-        in_precision!(values, segments::gather, (values, &segments.host))
+        in_precision!(values, segments::gather(values, &segments.host), composed::gather_rows::<Self>(values, segments))
     }
 
     fn sum_rows(values: FloatTensor<Self>, segments: BackendSegments<Self>) -> FloatTensor<Self> {
-        in_precision!(values, segments::sum, (values, &segments.host))
+        in_precision!(values, segments::sum(values, &segments.host), composed::sum_rows::<Self>(values, segments))
+    }
+
+    fn combine_edges(
+        received: FloatTensor<Self>,
+        sent: FloatTensor<Self>,
+        edges: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        receivers: BackendSegments<Self>,
+        senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        in_precision!(
+            received,
+            edges::combine(&edges::Arguments::new(received, sent, edges, weight), &receivers.host, &senders.host),
+            composed::combine_edges::<Self>(received, sent, edges, weight, receivers, senders)
+        )
+    }
+
+    fn combine_edges_gradient(
+        received: FloatTensor<Self>,
+        sent: FloatTensor<Self>,
+        edges: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        receivers: BackendSegments<Self>,
+        senders: BackendSegments<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 4],
+    ) -> EdgeGradients<Self> {
+        in_precision!(
+            received,
+            edges::combine_gradient(
+                &edges::Arguments::new(received, sent, edges, weight),
+                &receivers.host,
+                &senders.host,
+                gradient,
+                needed
+            ),
+            composed::combine_edges_gradient::<Self>(
+                received, sent, edges, weight, receivers, senders, gradient, needed
+            )
+        )
     }
 }
