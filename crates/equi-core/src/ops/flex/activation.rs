@@ -24,7 +24,7 @@ kernel! {
 kernel! {
     fn swish_gradient_piece<'a, F>(x: &'a [F], gradient: &'a mut [F]) {
         for (gradient, x) in gradient.iter_mut().zip(x) {
-            *gradient = *gradient * x.swish_slope();
+            *gradient *= x.swish_slope();
         }
     }
 }

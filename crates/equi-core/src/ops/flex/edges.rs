@@ -84,7 +84,7 @@ kernel! {
         for (edge, gradient) in gradient.chunks_exact_mut(channels).enumerate() {
             terms.sum(edge, sum);
             for (gradient, sum) in gradient.iter_mut().zip(sum.iter()) {
-                *gradient = *gradient * sum.swish_slope();
+                *gradient *= sum.swish_slope();
             }
             let inputs = &terms.edges[edge * terms.inputs..][..terms.inputs];
             for (&input, by_weight) in inputs.iter().zip(by_weight.chunks_exact_mut(channels)) {
@@ -118,7 +118,7 @@ fn dot<F: Float>(a: &[F], b: &[F]) -> F {
     let mut width = 8;
     while width > 0 {
         for lane in 0..width {
-            lanes[lane] = lanes[lane] + lanes[lane + width];
+            lanes[lane] += lanes[lane + width];
         }
         width /= 2;
     }
@@ -181,8 +181,14 @@ pub(super) fn combine_gradient<F: Float>(
     // A piece of a slice that nobody asked for is empty.
     let edge_pieces = pieces_of(&mut edge_gradients, EDGES * inputs, pieces);
     let weight_pieces = pieces_of(&mut weight_gradients, inputs * channels, pieces);
-    let work: Vec<_> = values.chunks_mut(EDGES * channels).zip(edge_pieces).zip(weight_pieces).enumerate().collect();
-    let run = |(piece, ((gradient, by_edges), by_weight)): (usize, ((&mut [F], &mut [F]), &mut [F]))| {
+    let work: Vec<Piece<F>> = values
+        .chunks_mut(EDGES * channels)
+        .zip(edge_pieces)
+        .zip(weight_pieces)
+        .enumerate()
+        .map(|(piece, ((gradient, by_edges), by_weight))| Piece { piece, gradient, by_edges, by_weight })
+        .collect();
+    let run = |Piece { piece, gradient, by_edges, by_weight }: Piece<F>| {
         combine_gradient_piece(terms.piece(piece), gradient, by_edges, by_weight, &mut vec![F::ZERO; channels]);
     };
     if is_large(edges * channels) {
@@ -200,6 +206,14 @@ pub(super) fn combine_gradient<F: Float>(
             tensor(sum, [inputs, channels])
         }),
     )
+}
+
+/// Where the gradients of a piece are put down.
+struct Piece<'a, F> {
+    piece: usize,
+    gradient: &'a mut [F],
+    by_edges: &'a mut [F],
+    by_weight: &'a mut [F],
 }
 
 /// `count` pieces of `size` numbers, or `count` empty ones of nothing.

@@ -1,6 +1,6 @@
 //! Exponentials that the compiler can vectorise: no branches, no calls.
 
-use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
 
 use burn::tensor::Element;
 use pulp::bytemuck::Pod;
@@ -18,6 +18,7 @@ pub(super) trait Float:
     + Div<Output = Self>
     + Neg<Output = Self>
     + AddAssign
+    + MulAssign
 {
     const ZERO: Self;
     const ONE: Self;

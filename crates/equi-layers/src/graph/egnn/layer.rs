@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
-use equi_core::ops::{Segments, gather, segment_mean, segment_sum, silu};
+use equi_core::ops::{Segments, bias_silu, edge_silu, segment_mean, segment_sum, silu};
 
 use super::{Aggregation, EgnnConfig, Normalization};
 use crate::graph::weights::Weights;
@@ -66,7 +66,7 @@ pub struct ScalarMlp {
 impl ScalarMlp {
     /// `[rows, inputs]` to `[rows, 1]`.
     pub fn forward(&self, features: Tensor<2>) -> Tensor<2> {
-        self.output.forward(silu(self.input.forward(features)))
+        self.output.forward(linear_silu(&self.input, features))
     }
 }
 
@@ -113,11 +113,12 @@ impl EgnnLayer {
     pub fn forward(&self, graph: &Graph, points: Points, edges: Option<&Tensor<2>>) -> Points {
         let (messages, positions) = self.send(graph, &points, edges);
         let arrived = aggregate(self.message_aggregation, messages, graph.receivers());
-        let mut input = self.node_features.forward(points.features.clone()) + self.node_messages.forward(arrived);
+        let mut input =
+            points.features.clone().matmul(self.node_features.weight.val()) + self.node_messages.forward(arrived);
         if let (Some(linear), Some(attributes)) = (&self.node_attributes, &points.attributes) {
             input = input + linear.forward(attributes.clone());
         }
-        let update = self.node_output.forward(silu(input));
+        let update = self.node_output.forward(with_bias(&self.node_features, input));
         let features = if self.residual { points.features + update } else { update };
         Points { features, positions, ..points }
     }
@@ -134,13 +135,17 @@ impl EgnnLayer {
         let Points { features, positions, velocities, .. } = points;
         let differences = graph.displacements(positions.clone());
         let squared = differences.clone().powi_scalar(2).sum_dim(1);
-        let received = gather(self.edge_receiver.forward(features.clone()), graph.receivers());
-        let sent = gather(self.edge_sender.forward(features.clone()), graph.senders());
-        let mut input = received + sent + squared.clone() * self.edge_distance.val();
-        if let (Some(linear), Some(edges)) = (&self.edge_features, edges) {
-            input = input + linear.forward(edges.clone());
-        }
-        let mut messages = silu(self.edge_output.forward(silu(input)));
+        let received = self.edge_receiver.forward(features.clone());
+        let sent = self.edge_sender.forward(features.clone());
+        let (inputs, weight) = match (&self.edge_features, edges) {
+            (Some(linear), Some(edges)) => (
+                Tensor::cat(vec![squared.clone(), edges.clone()], 1),
+                Tensor::cat(vec![self.edge_distance.val(), linear.weight.val()], 0),
+            ),
+            _ => (squared.clone(), self.edge_distance.val()),
+        };
+        let first = edge_silu(received, sent, inputs, weight, graph.receivers(), graph.senders());
+        let mut messages = linear_silu(&self.edge_output, first);
         if let Some(attention) = &self.attention {
             messages = messages.clone() * sigmoid(attention.forward(messages));
         }
@@ -166,18 +171,31 @@ impl EgnnLayer {
     /// Differences divided as the options say. Nodes in the same place have no direction: theirs is zero, with gradient
     /// zero through the length.
     fn normalized(&self, differences: Tensor<2>, squared: Tensor<2>) -> Tensor<2> {
-        let coincident = squared.clone().equal_scalar(0.0);
+        let coincident = || squared.clone().equal_scalar(0.0);
         match self.normalization {
             Normalization::None => differences,
             Normalization::Unit => {
-                let length = squared.detach().sqrt() + EPSILON;
-                differences / length.mask_fill(coincident, 1.0)
+                let length = squared.clone().detach().sqrt() + EPSILON;
+                differences / length.mask_fill(coincident(), 1.0)
             }
             Normalization::Shifted => {
-                let length = squared.mask_fill(coincident.clone(), 1.0).sqrt().mask_fill(coincident, 0.0);
+                let length = squared.clone().mask_fill(coincident(), 1.0).sqrt().mask_fill(coincident(), 0.0);
                 differences / (length + 1.0)
             }
         }
+    }
+}
+
+/// `silu(x W + b)`.
+fn linear_silu(linear: &Linear, x: Tensor<2>) -> Tensor<2> {
+    with_bias(linear, x.matmul(linear.weight.val()))
+}
+
+/// `silu(y + b)`, with the bias of a linear map.
+fn with_bias(linear: &Linear, y: Tensor<2>) -> Tensor<2> {
+    match &linear.bias {
+        Some(bias) => bias_silu(y, bias.val()),
+        None => silu(y),
     }
 }
 
