@@ -359,3 +359,33 @@ fn silu_is_finite_wherever_its_limit_is() {
         assert!(slopes[8].is_nan());
     }
 }
+
+/// Sizes that several threads share: the same numbers as with one, and as from a small tensor.
+#[cfg(feature = "flex")]
+#[test]
+fn threads_change_nothing() {
+    for setting in settings().iter().filter(|setting| setting.name.starts_with("flex")) {
+        let (nodes, edges, channels) = (1_000, 9_001, 64);
+        let device = setting.device.clone().autodiff();
+        let ids = |step: usize| (0..edges).map(|edge| (edge * step + edge / 3) % nodes).collect();
+        let receivers = Segments::new(ids(7), nodes, &device).expect("segments");
+        let senders = Segments::new(ids(31), nodes, &device).expect("segments");
+        let run = || {
+            let inputs: [Tensor<2>; 5] =
+                [[nodes, channels], [nodes, channels], [edges, 3], [3, channels], [1, channels]]
+                    .map(|shape| numbers(shape, shape[0] as u64, setting, &device).require_grad());
+            let [received, sent, features, weight, bias] = inputs.clone();
+            let first = edge_silu(received, sent, features, weight, &receivers, &senders);
+            let second = silu(bias_silu(first, bias.squeeze_dim(0)));
+            let output = gather(segment_sum(second, &senders), &receivers);
+            let gradients = weighted(output.clone(), setting).backward();
+            let mut results = vec![values(output)];
+            results.extend(inputs.iter().map(|input| values(input.grad(&gradients).expect("a gradient"))));
+            results
+        };
+        let with =
+            |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads").install(run);
+        let alone = with(1);
+        assert!(with(2) == alone && with(3) == alone, "{}", setting.name);
+    }
+}

@@ -1,10 +1,12 @@
 //! SiLU on flex.
 
+use std::mem::MaybeUninit;
+
 use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::float::Float;
-use super::memory::{contiguous, dims, is_large, numbers, own_numbers, tensor};
+use super::memory::{contiguous, dims, filled, is_large, numbers, own_numbers, tensor};
 use super::simd::kernel;
 
 /// Numbers in one piece of work where no row has to stay whole.
@@ -14,37 +16,38 @@ const PIECE: usize = 1 << 13;
 const ROWS: usize = 128;
 
 kernel! {
-    fn swish_piece<'a, F>(x: &'a mut [F]) {
-        for x in x {
-            *x = x.swish();
+    fn swish_piece<'a, F | S>(x: &'a [F], output: &'a mut [MaybeUninit<F>]) {
+        for (output, x) in output.iter_mut().zip(x) {
+            output.write(x.swish::<S>());
         }
     }
 }
 
 kernel! {
-    fn swish_gradient_piece<'a, F>(x: &'a [F], gradient: &'a mut [F]) {
+    fn swish_gradient_piece<'a, F | S>(x: &'a [F], gradient: &'a mut [F]) {
         for (gradient, x) in gradient.iter_mut().zip(x) {
-            *gradient *= x.swish_slope();
+            *gradient *= x.swish_slope::<S>();
         }
     }
 }
 
 kernel! {
-    fn bias_swish_rows<'a, F>(x: &'a mut [F], bias: &'a [F]) {
-        for row in x.chunks_exact_mut(bias.len()) {
-            for (x, &bias) in row.iter_mut().zip(bias) {
-                *x = (*x + bias).swish();
+    fn bias_swish_rows<'a, F | S>(x: &'a [F], bias: &'a [F], output: &'a mut [MaybeUninit<F>]) {
+        let channels = bias.len();
+        for (x, output) in x.chunks_exact(channels).zip(output.chunks_exact_mut(channels)) {
+            for ((output, &x), &bias) in output.iter_mut().zip(x).zip(bias) {
+                output.write((x + bias).swish::<S>());
             }
         }
     }
 }
 
 kernel! {
-    fn bias_swish_gradient_rows<'a, F>(x: &'a [F], bias: &'a [F], gradient: &'a mut [F], sum: &'a mut [F]) {
+    fn bias_swish_gradient_rows<'a, F | S>(x: &'a [F], bias: &'a [F], gradient: &'a mut [F], sum: &'a mut [F]) {
         let channels = bias.len();
         for (x, gradient) in x.chunks_exact(channels).zip(gradient.chunks_exact_mut(channels)) {
             for (((x, &bias), gradient), sum) in x.iter().zip(bias).zip(gradient).zip(sum.iter_mut()) {
-                let by_x = *gradient * (*x + bias).swish_slope();
+                let by_x = *gradient * (*x + bias).swish_slope::<S>();
                 *gradient = by_x;
                 *sum += by_x;
             }
@@ -53,7 +56,8 @@ kernel! {
 }
 
 kernel! {
-    fn add_rows<'a, F>(rows: &'a [F], sum: &'a mut [F]) {
+    /// Adds the rows to `sum`, in their order.
+    fn add_rows<'a, F | S>(rows: &'a [F], sum: &'a mut [F]) {
         for row in rows.chunks_exact(sum.len()) {
             for (sum, &value) in sum.iter_mut().zip(row) {
                 *sum += value;
@@ -63,14 +67,20 @@ kernel! {
 }
 
 pub(super) fn swish<F: Float>(x: FlexTensor) -> FlexTensor {
-    let mut x = contiguous(x);
-    let values = own_numbers::<F>(&mut x);
-    if is_large(values.len()) {
-        values.par_chunks_mut(PIECE).for_each(swish_piece);
-    } else {
-        swish_piece(values);
-    }
-    x
+    let shape = x.layout().shape().clone();
+    let x = contiguous(x);
+    let values = numbers::<F>(&x);
+    let fill = |output: &mut [MaybeUninit<F>]| {
+        if is_large(values.len()) {
+            output.par_chunks_mut(PIECE).zip(values.par_chunks(PIECE)).for_each(|(output, x)| swish_piece(x, output));
+        } else {
+            swish_piece(values, output);
+        }
+    };
+    // SAFETY: there are as many numbers in the input as in the output, and one is written for each.
+    #[allow(unsafe_code)]
+    let output = unsafe { filled::<F>([values.len(), 1], fill) };
+    output.reshape(shape)
 }
 
 pub(super) fn swish_gradient<F: Float>(x: FlexTensor, gradient: FlexTensor) -> FlexTensor {
@@ -89,18 +99,24 @@ pub(super) fn swish_gradient<F: Float>(x: FlexTensor, gradient: FlexTensor) -> F
 }
 
 pub(super) fn bias_swish<F: Float>(x: FlexTensor, bias: FlexTensor) -> FlexTensor {
-    let (mut x, bias) = (contiguous(x), contiguous(bias));
-    let bias = numbers::<F>(&bias);
-    let values = own_numbers::<F>(&mut x);
-    if values.is_empty() {
-        return x;
+    let (x, bias) = (contiguous(x), contiguous(bias));
+    let shape = dims(&x);
+    let (values, bias) = (numbers::<F>(&x), numbers::<F>(&bias));
+    assert_eq!(bias.len(), shape[1], "a bias for every channel");
+    let piece = ROWS * bias.len();
+    let fill = |output: &mut [MaybeUninit<F>]| {
+        if is_large(values.len()) {
+            let work = output.par_chunks_mut(piece).zip(values.par_chunks(piece));
+            work.for_each(|(output, x)| bias_swish_rows(x, bias, output));
+        } else if !output.is_empty() {
+            bias_swish_rows(values, bias, output);
+        }
+    };
+    // SAFETY: input and output have the same rows, of as many channels as the bias, and every row is written.
+    #[allow(unsafe_code)]
+    unsafe {
+        filled::<F>(shape, fill)
     }
-    if is_large(values.len()) {
-        values.par_chunks_mut(ROWS * bias.len()).for_each(|x| bias_swish_rows(x, bias));
-    } else {
-        bias_swish_rows(values, bias);
-    }
-    x
 }
 
 pub(super) fn bias_swish_gradient<F: Float>(

@@ -1,12 +1,14 @@
 //! The first layer of a message on flex.
 
+use std::mem::MaybeUninit;
+
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::activation::add_rows;
 use super::float::Float;
-use super::memory::{contiguous, dims, is_large, numbers, own_numbers, tensor};
+use super::memory::{contiguous, dims, filled, is_large, numbers, own_numbers, tensor};
 use super::segments;
 use super::simd::kernel;
 use crate::ops::extension::EdgeGradients;
@@ -44,7 +46,7 @@ impl<'a, F: Float> Terms<'a, F> {
 
     /// `p_i + q_j + e W` for one edge.
     #[inline(always)]
-    fn sum(&self, edge: usize, sum: &mut [F]) {
+    fn sum<S: pulp::Simd>(&self, edge: usize, sum: &mut [F]) {
         let channels = self.channels;
         let received = &self.received[self.receivers[edge] * channels..][..channels];
         let sent = &self.sent[self.senders[edge] * channels..][..channels];
@@ -54,18 +56,18 @@ impl<'a, F: Float> Terms<'a, F> {
         let inputs = &self.edges[edge * self.inputs..][..self.inputs];
         for (&input, weight) in inputs.iter().zip(self.weight.chunks_exact(channels)) {
             for (sum, &weight) in sum.iter_mut().zip(weight) {
-                *sum += input * weight;
+                *sum = input.mul_add::<S>(weight, *sum);
             }
         }
     }
 }
 
 kernel! {
-    fn combine_piece<'a, F>(terms: Terms<'a, F>, output: &'a mut [F]) {
+    fn combine_piece<'a, F | S>(terms: Terms<'a, F>, output: &'a mut [MaybeUninit<F>], sum: &'a mut [F]) {
         for (edge, output) in output.chunks_exact_mut(terms.channels).enumerate() {
-            terms.sum(edge, output);
-            for sum in output {
-                *sum = sum.swish();
+            terms.sum::<S>(edge, sum);
+            for (output, sum) in output.iter_mut().zip(sum.iter()) {
+                output.write(sum.swish::<S>());
             }
         }
     }
@@ -73,7 +75,7 @@ kernel! {
 
 kernel! {
     /// Makes the gradient one by `p_i + q_j + e W`, and adds up that by `W` (where there is room for it) and puts down that by `e`.
-    fn combine_gradient_piece<'a, F>(
+    fn combine_gradient_piece<'a, F | S>(
         terms: Terms<'a, F>,
         gradient: &'a mut [F],
         by_edges: &'a mut [F],
@@ -82,20 +84,20 @@ kernel! {
     ) {
         let channels = terms.channels;
         for (edge, gradient) in gradient.chunks_exact_mut(channels).enumerate() {
-            terms.sum(edge, sum);
+            terms.sum::<S>(edge, sum);
             for (gradient, sum) in gradient.iter_mut().zip(sum.iter()) {
-                *gradient *= sum.swish_slope();
+                *gradient *= sum.swish_slope::<S>();
             }
             let inputs = &terms.edges[edge * terms.inputs..][..terms.inputs];
             for (&input, by_weight) in inputs.iter().zip(by_weight.chunks_exact_mut(channels)) {
                 for (by_weight, &gradient) in by_weight.iter_mut().zip(gradient.iter()) {
-                    *by_weight += input * gradient;
+                    *by_weight = input.mul_add::<S>(gradient, *by_weight);
                 }
             }
             if !by_edges.is_empty() {
                 let by_edges = &mut by_edges[edge * terms.inputs..][..terms.inputs];
                 for (by_edge, weight) in by_edges.iter_mut().zip(terms.weight.chunks_exact(channels)) {
-                    *by_edge = dot(gradient, weight);
+                    *by_edge = dot::<F, S>(gradient, weight);
                 }
             }
         }
@@ -104,12 +106,12 @@ kernel! {
 
 /// `a . b`, in 16 sums side by side.
 #[inline(always)]
-fn dot<F: Float>(a: &[F], b: &[F]) -> F {
+fn dot<F: Float, S: pulp::Simd>(a: &[F], b: &[F]) -> F {
     let mut lanes = [F::ZERO; 16];
     let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
     for (a, b) in a.iter().zip(b) {
         for lane in 0..16 {
-            lanes[lane] += a[lane] * b[lane];
+            lanes[lane] = a[lane].mul_add::<S>(b[lane], lanes[lane]);
         }
     }
     for ((lane, &a), &b) in lanes.iter_mut().zip(rest_a).zip(rest_b) {
@@ -153,14 +155,22 @@ impl Arguments {
 
 pub(super) fn combine<F: Float>(arguments: &Arguments, receivers: &Rows, senders: &Rows) -> FlexTensor {
     let terms = arguments.terms::<F>(receivers, senders);
-    let mut output = vec![F::ZERO; receivers.rows() * terms.channels];
-    let work = |(piece, output): (usize, &mut [F])| combine_piece(terms.piece(piece), output);
-    if is_large(output.len()) {
-        output.par_chunks_mut(EDGES * terms.channels).enumerate().for_each(work);
-    } else {
-        output.chunks_mut(EDGES * terms.channels).enumerate().for_each(work);
+    let shape = [receivers.rows(), terms.channels];
+    let work = |(piece, output): (usize, &mut [MaybeUninit<F>])| {
+        combine_piece(terms.piece(piece), output, &mut vec![F::ZERO; terms.channels]);
+    };
+    let fill = |output: &mut [MaybeUninit<F>]| {
+        if is_large(output.len()) {
+            output.par_chunks_mut(EDGES * terms.channels).enumerate().for_each(work);
+        } else {
+            output.chunks_mut(EDGES * terms.channels).enumerate().for_each(work);
+        }
+    };
+    // SAFETY: the output has a row for every edge, and every row is written.
+    #[allow(unsafe_code)]
+    unsafe {
+        filled::<F>(shape, fill)
     }
-    tensor(output, [receivers.rows(), terms.channels])
 }
 
 pub(super) fn combine_gradient<F: Float>(

@@ -2,11 +2,13 @@
 //!
 //! Every row of an output is written by one thread, which adds in the order of the rows: no atomics, and the same sum every time.
 
+use std::mem::MaybeUninit;
+
 use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::float::Float;
-use super::memory::{contiguous, dims, is_large, numbers, tensor};
+use super::memory::{contiguous, dims, filled, is_large, numbers, tensor};
 use super::simd::kernel;
 use crate::ops::segments::Rows;
 
@@ -15,7 +17,7 @@ const ROWS: usize = 64;
 
 kernel! {
     /// Copies the rows `ids` of `values`.
-    fn gather_rows<'a, F>(values: &'a [F], ids: &'a [usize], output: &'a mut [F], channels: usize) {
+    fn gather_rows<'a, F | S>(values: &'a [F], ids: &'a [usize], output: &'a mut [MaybeUninit<F>], channels: usize) {
         // The width as a constant, where rows are too narrow for a loop.
         match channels {
             1 => gather_narrow::<F, 1>(values, ids, output),
@@ -23,7 +25,7 @@ kernel! {
             3 => gather_narrow::<F, 3>(values, ids, output),
             _ => {
                 for (output, &id) in output.chunks_exact_mut(channels).zip(ids) {
-                    output.copy_from_slice(&values[id * channels..][..channels]);
+                    output.write_copy_of_slice(&values[id * channels..][..channels]);
                 }
             }
         }
@@ -31,17 +33,17 @@ kernel! {
 }
 
 #[inline(always)]
-fn gather_narrow<F: Float, const C: usize>(values: &[F], ids: &[usize], output: &mut [F]) {
+fn gather_narrow<F: Float, const C: usize>(values: &[F], ids: &[usize], output: &mut [MaybeUninit<F>]) {
     let values = values.as_chunks::<C>().0;
     for (output, &id) in output.as_chunks_mut::<C>().0.iter_mut().zip(ids) {
-        *output = values[id];
+        output.write_copy_of_slice(&values[id]);
     }
 }
 
 kernel! {
     /// Adds to every row of `output` the rows of its segment, of which `offsets` are the borders in `order`, or in `values` itself
     /// where they lie in order.
-    fn sum_segments<'a, F>(
+    fn sum_segments<'a, F | S>(
         values: &'a [F],
         offsets: &'a [usize],
         order: Option<&'a [usize]>,
@@ -98,16 +100,21 @@ pub(super) fn gather<F: Float>(values: FlexTensor, segments: &Rows) -> FlexTenso
     let [_, channels] = dims(&values);
     let values = numbers::<F>(&values);
     let ids = &segments.ids[..];
-    let mut output = vec![F::ZERO; ids.len() * channels];
-    if is_large(output.len()) {
-        output
-            .par_chunks_mut(ROWS * channels)
-            .zip(ids.par_chunks(ROWS))
-            .for_each(|(output, ids)| gather_rows(values, ids, output, channels));
-    } else if channels > 0 {
-        gather_rows(values, ids, &mut output, channels);
+    let fill = |output: &mut [MaybeUninit<F>]| {
+        if is_large(output.len()) {
+            output
+                .par_chunks_mut(ROWS * channels)
+                .zip(ids.par_chunks(ROWS))
+                .for_each(|(output, ids)| gather_rows(values, ids, output, channels));
+        } else if !output.is_empty() {
+            gather_rows(values, ids, output, channels);
+        }
+    };
+    // SAFETY: there is an id for every row of the output, and every row is copied from the one it names.
+    #[allow(unsafe_code)]
+    unsafe {
+        filled::<F>([ids.len(), channels], fill)
     }
-    tensor(output, [ids.len(), channels])
 }
 
 pub(super) fn sum<F: Float>(values: FlexTensor, segments: &Rows) -> FlexTensor {

@@ -2,9 +2,10 @@
 
 /// A function that is compiled once for every instruction set that `pulp` knows, and runs with the best one of this machine.
 ///
-/// The body must consist of loops over slices that the compiler can vectorise; what it calls must be `#[inline(always)]`.
+/// The body must consist of loops over slices that the compiler can vectorise; what it calls must be `#[inline(always)]`. The
+/// instruction set is the type named behind the bar.
 macro_rules! kernel {
-    ($(#[$attribute:meta])* fn $name:ident<$life:lifetime, $float:ident>($($argument:ident: $type:ty),* $(,)?) $body:block) => {
+    ($(#[$attribute:meta])* fn $name:ident<$life:lifetime, $float:ident | $simd:ident>($($argument:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$attribute])*
         pub(super) fn $name<$life, $float: Float>($($argument: $type),*) {
             struct Kernel<$life, $float> {
@@ -15,7 +16,7 @@ macro_rules! kernel {
                 type Output = ();
 
                 #[inline(always)]
-                fn with_simd<S: pulp::Simd>(self, _: S) {
+                fn with_simd<$simd: pulp::Simd>(self, _: $simd) {
                     let Self { $($argument),* } = self;
                     $body
                 }
