@@ -93,6 +93,39 @@ pub enum Error {
         /// How many there are.
         rows: usize,
     },
+    /// A matrix that does not keep lengths.
+    #[error(
+        "this matrix is not orthogonal: R^T R is off the identity by {deviation:.1e}; give a rotation or reflection, for example by \
+         `Isometry::rotation` or `Isometry::from_quaternion`"
+    )]
+    NotOrthogonal {
+        /// The largest entry of `R^T R - 1`.
+        deviation: f64,
+    },
+    /// A direction asked of a zero vector.
+    #[error("{what} must not be zero: it has no direction")]
+    NoDirection {
+        /// What was zero.
+        what: &'static str,
+    },
+    /// A number that is infinite or not a number.
+    #[error("{what} must be finite; it contains {value}")]
+    NotFinite {
+        /// What was not finite.
+        what: &'static str,
+        /// The offending value.
+        value: f64,
+    },
+    /// Images that are not a permutation.
+    #[error("node {node} of {nodes} cannot go to place {image}: places are numbered from 0, and each takes one node")]
+    NotAPermutation {
+        /// The node.
+        node: usize,
+        /// Where it was sent.
+        image: usize,
+        /// How many there are.
+        nodes: usize,
+    },
     /// Kernel options that make no sense.
     #[error("{0}")]
     InvalidKernel(String),

@@ -3,3 +3,4 @@
 pub mod field;
 pub mod image;
 pub mod points;
+pub mod space;

@@ -1,13 +1,17 @@
-//! Groups of rotations and reflections of the plane, all of them subgroups of O(2).
+//! Groups of rotations and reflections of the plane, all of them subgroups of O(2); isometries of space and permutations.
 //!
-//! An element is "first flip, then rotate": it acts on the plane by `x -> R(theta) diag(-1, 1)^flip x`, with the x axis
+//! A planar element is "first flip, then rotate": it acts on the plane by `x -> R(theta) diag(-1, 1)^flip x`, with the x axis
 //! to the right, the y axis **up** and angles counter-clockwise. So the flip mirrors left and right. The product is
 //! `(f1, a1)(f2, a2) = (f1 + f2, a1 + (-1)^f1 a2)`.
 
 mod element;
+mod isometry;
+mod permutation;
 mod subgroup;
 
 pub use element::{Element, Rotation};
+pub use isometry::Isometry;
+pub use permutation::Permutation;
 pub use subgroup::Subgroup;
 
 use serde::{Deserialize, Serialize};
