@@ -2,9 +2,11 @@
 //!
 //! Quarter turns and flips permute the pixels, so for them an equivariant map is exact to floating point and anything
 //! larger is a fault. Other elements resample the input and the output; what resampling alone does to the input is
-//! reported beside them as the floor.
+//! reported beside them as the floor. Maps of nodes in space are checked by [`points`].
 
 mod map;
+mod measure;
+pub mod points;
 mod report;
 
 pub use map::{FieldFn, FieldMap, chain, probe};

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use std::fmt;
 
 use super::map::{FieldMap, normal};
+use super::measure::{largest, norm, ratio, values, worst};
 use crate::action;
 use crate::field::FieldType;
 use crate::group::{Element, Group, Subgroup};
@@ -33,12 +34,12 @@ pub struct EquivarianceReport {
 impl EquivarianceReport {
     /// The largest relative L2 error of the grid symmetries.
     pub fn exact_error(&self) -> f64 {
-        worst(&self.exact)
+        worst(self.exact.iter().map(|error| error.relative_l2))
     }
 
     /// The largest relative L2 error of the elements that resample.
     pub fn interpolated_error(&self) -> f64 {
-        worst(&self.interpolated)
+        worst(self.interpolated.iter().map(|error| error.relative_l2))
     }
 
     /// Asserts that the grid symmetries keep the tolerance. The trivial group asks for nothing.
@@ -55,11 +56,6 @@ impl EquivarianceReport {
         let error = self.exact_error();
         assert!(error <= tolerance, "{what}: equivariance error {error:.3e} exceeds {tolerance:.3e}\n{self}");
     }
-}
-
-/// The largest error; a value that is not a number counts as infinite.
-fn worst(errors: &[ElementError]) -> f64 {
-    errors.iter().map(|e| e.relative_l2).fold(0.0, |m, e| if e.is_nan() { f64::INFINITY } else { m.max(e) })
 }
 
 impl fmt::Display for EquivarianceReport {
@@ -156,11 +152,11 @@ impl Types {
     }
 
     fn compare(&self, g: &Element, actual: Tensor<4>, expected: Tensor<4>, resampling_floor: f64) -> ElementError {
-        let difference = actual - expected.clone();
+        let (difference, expected) = (values(actual - expected.clone()), values(expected));
         ElementError {
             element: *g,
-            relative_l2: ratio(norm(difference.clone()), norm(expected.clone())),
-            relative_max: ratio(largest(difference), largest(expected)),
+            relative_l2: ratio(norm(&difference), norm(&expected)),
+            relative_max: ratio(largest(&difference), largest(&expected)),
             resampling_floor,
         }
     }
@@ -172,7 +168,7 @@ impl Types {
                 0.0
             } else {
                 let there_and_back = self.act_in(&g.inverse(), self.act_in(g, input.clone()));
-                norm(there_and_back - input.clone()) / norm(input.clone())
+                norm(&values(there_and_back - input.clone())) / norm(&values(input.clone()))
             };
             self.compare(g, actual, expected, floor)
         };
@@ -183,23 +179,6 @@ impl Types {
             interpolated: interpolated.iter().map(measure).collect(),
         }
     }
-}
-
-/// Relative to a reference; no difference at all is no error, whatever the reference.
-fn ratio(difference: f64, reference: f64) -> f64 {
-    if difference == 0.0 { 0.0 } else { difference / reference }
-}
-
-fn values(x: Tensor<4>) -> Vec<f64> {
-    x.into_data().convert::<f64>().try_into_vec().expect("f64 after conversion")
-}
-
-fn norm(x: Tensor<4>) -> f64 {
-    values(x).iter().map(|v| v * v).sum::<f64>().sqrt()
-}
-
-fn largest(x: Tensor<4>) -> f64 {
-    values(x).iter().fold(0.0, |m: f64, v| if m.is_nan() || v.is_nan() { f64::NAN } else { m.max(v.abs()) })
 }
 
 #[cfg(all(test, feature = "flex"))]

@@ -1,4 +1,5 @@
-//! Augmentation: training images moved by random elements of a symmetry group, on the device.
+//! Augmentation: training samples moved by random elements of a symmetry group, on the device. Here images; nodes in space
+//! have [`PointAugmentation`].
 //!
 //! The host draws one matrix per image; all pixels move in one resampling,
 //!
@@ -8,6 +9,10 @@
 //!
 //! which turns the image by `theta` counter-clockwise and then mirrors it. An image that is not turned has a matrix of
 //! zeros and ones, for which the resampler copies pixels exactly.
+
+mod points;
+
+pub use points::PointAugmentation;
 
 use std::f64::consts::PI;
 use std::fmt;
