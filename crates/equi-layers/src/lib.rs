@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod graph;
+pub mod import;
 pub mod planar;
 
 pub use error::{LayerError, Result};

@@ -3,7 +3,6 @@
 //! ```text
 //! <folder>/00012/state.json       step, history, seconds, and the configuration it belongs to
 //!                model.bpk        weights and running statistics
-//!                average.bpk      the same with averaged weights, if they are averaged
 //!                best.bpk         the same, of the best epoch so far
 //!                optimizer.bpk    moments
 //! ```
@@ -51,7 +50,6 @@ impl State {
 pub(super) struct Restored<M> {
     pub state: State,
     pub model: M,
-    pub average: Option<M>,
     pub best: M,
     pub optimizer: ModuleOptimizer,
 }
@@ -83,7 +81,6 @@ impl Checkpoints {
         &self,
         state: &State,
         model: &M,
-        average: Option<&M>,
         best: &M,
         optimizer: &ModuleOptimizer,
     ) -> Result<(), FitError> {
@@ -94,17 +91,17 @@ impl Checkpoints {
             atomic::sweep(&self.folder)?;
             let state = serde_json::to_vec_pretty(state)?;
             let model = model.clone().into_record().into_bytes()?;
-            let average = average.map(|average| average.clone().into_record().into_bytes()).transpose()?;
             let best = best.clone().into_record().into_bytes()?;
             let optimizer = optimizer.into_bytes()?;
-            let mut files = vec![
-                ("state.json", &state[..]),
-                ("model.bpk", &model[..]),
-                ("best.bpk", &best[..]),
-                ("optimizer.bpk", &optimizer[..]),
-            ];
-            files.extend(average.as_ref().map(|average| ("average.bpk", &average[..])));
-            atomic::write_folder(&path, &files)?;
+            atomic::write_folder(
+                &path,
+                &[
+                    ("state.json", &state[..]),
+                    ("model.bpk", &model[..]),
+                    ("best.bpk", &best[..]),
+                    ("optimizer.bpk", &optimizer[..]),
+                ],
+            )?;
             for older in self.epochs()?.into_iter().filter(|&older| older < epoch) {
                 fs::remove_dir_all(self.folder.join(format!("{older:05}")))?;
             }
@@ -134,7 +131,6 @@ impl Checkpoints {
         let unreadable = |error: RecordError| failed(&path, error.to_string());
         Ok(Some(Restored {
             model: record("model.bpk").map_err(unreadable)?,
-            average: config.weight_average.map(|_| record("average.bpk")).transpose().map_err(unreadable)?,
             best: record("best.bpk").map_err(unreadable)?,
             optimizer: config.optimizer().load(path.join("optimizer.bpk")).map_err(unreadable)?,
             state,

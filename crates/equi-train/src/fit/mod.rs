@@ -8,7 +8,6 @@
 //!
 //! [`fit`] trains any [`Problem`]; [`Classification`] is the problem of telling images apart.
 
-mod average;
 mod checkpoint;
 mod classify;
 mod config;

@@ -10,7 +10,6 @@ use burn::tensor::Device;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::average::Average;
 use super::checkpoint::State;
 use super::{Checkpoints, FitConfig, Problem, Score, batch_indices};
 use crate::seed::{Purpose, stream};
@@ -149,16 +148,9 @@ pub fn fit<P: Problem>(
         Some(checkpoints) => checkpoints.load(config, &model)?,
         None => None,
     };
-    let average = |model: &P::Model| config.weight_average.map(|decay| Average::new(model, decay));
-    let (mut state, mut model, mut average, mut best, mut optimizer) = match restored {
-        Some(restored) => {
-            let average = restored.average.as_ref().and_then(average);
-            (restored.state, restored.model.train(), average, Some(restored.best), restored.optimizer)
-        }
-        None => {
-            let model = model.valid();
-            (State::new(config), model.clone().train(), average(&model), None, config.optimizer())
-        }
+    let (mut state, mut model, mut best, mut optimizer) = match restored {
+        Some(restored) => (restored.state, restored.model.train(), Some(restored.best), restored.optimizer),
+        None => (State::new(config), model.valid().train(), None, config.optimizer()),
     };
 
     loop {
@@ -192,19 +184,14 @@ pub fn fit<P: Problem>(
             });
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
             model = optimizer.step(config.rate(step), model, gradients);
-            if let Some(average) = &mut average {
-                average.update(&model, step);
-            }
             watch(Event::Step { step: step + 1, total: config.steps });
         }
 
         let train_loss = losses.map_or(0.0, |sum| sum.into_scalar::<f64>()) / (end - begin) as f64;
         state.seconds += started.elapsed().as_secs_f64();
-        let current = model.valid();
-        let averaged = average.as_ref().map(|average| average.put(model.valid()));
-        let snapshot = averaged.as_ref().unwrap_or(&current);
+        let snapshot = model.valid();
         let validation = problem
-            .validate(snapshot, &inference, &session.stop)
+            .validate(&snapshot, &inference, &session.stop)
             .ok_or_else(|| session.interrupted(state.history.len()))?;
         if !train_loss.is_finite() || !validation.is_finite() {
             let quantity = if train_loss.is_finite() { "validation" } else { "training" };
@@ -232,7 +219,7 @@ pub fn fit<P: Problem>(
             _ => snapshot.clone(),
         };
         if let Some(checkpoints) = &session.checkpoints {
-            checkpoints.save(&state, &current, averaged.as_ref(), &kept, &optimizer)?;
+            checkpoints.save(&state, &snapshot, &kept, &optimizer)?;
         }
         best = Some(kept);
         watch(Event::Epoch(&state.history[state.history.len() - 1]));
