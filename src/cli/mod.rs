@@ -1,6 +1,7 @@
 //! The command line.
 
 mod compare;
+mod convert;
 mod data;
 
 use std::io::{self, ErrorKind, Write};
@@ -19,6 +20,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Compare(Box<compare::Compare>),
+    Convert(convert::Convert),
     Data(data::Data),
 }
 
@@ -47,6 +49,7 @@ fn print(text: &str) -> Outcome {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Compare(compare) => compare.run(),
+        Command::Convert(convert) => convert.run(),
         Command::Data(data) => data.run(),
     };
     match outcome {
