@@ -1,0 +1,241 @@
+//! Our side of `benches/peers/run.py`, which starts this with `--serve`, writes a request a line and reads an answer a line, as it does
+//! with PyTorch's side, `egnn.py`.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use burn::module::{ModuleMapper, Param};
+use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
+use equi::layers::graph::{EdgeList, Egnn, Graph, Points};
+use equi::layers::import::{Architecture, EgnnCheckpoint, EgnnOptions, Qm9Egnn, StateDict};
+use safetensors::tensor::TensorView;
+
+mod workload;
+
+use workload::{Batch, Network, Training};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Tensors by the names that PyTorch gives them.
+type Named = BTreeMap<String, TensorData>;
+
+/// A network whose parameters have names in the reference.
+trait Reference: Network {
+    fn state_dict(&self, architecture: &Architecture) -> Named;
+}
+
+fn named(dict: &StateDict) -> Named {
+    dict.iter().map(|(name, data)| (name.to_owned(), data.clone())).collect()
+}
+
+impl Reference for Egnn {
+    fn state_dict(&self, architecture: &Architecture) -> Named {
+        named(&architecture.state_dict(self))
+    }
+}
+
+impl Reference for Qm9Egnn {
+    fn state_dict(&self, architecture: &Architecture) -> Named {
+        let mut all = named(&architecture.state_dict(&self.egnn));
+        for (name, linear) in [
+            ("node_dec.0", &self.node_input),
+            ("node_dec.2", &self.node_output),
+            ("graph_dec.0", &self.graph_input),
+            ("graph_dec.2", &self.graph_output),
+        ] {
+            all.insert(format!("{name}.weight"), linear.weight.val().transpose().to_data());
+            all.insert(format!("{name}.bias"), linear.bias.as_ref().expect("a bias").val().to_data());
+        }
+        all
+    }
+}
+
+/// Puts the gradient of every parameter in its place; zero where the loss does not depend on it.
+struct Derivatives<'a>(&'a Gradients);
+
+impl ModuleMapper for Derivatives<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let value = param.val();
+        let gradient = value.grad(self.0).unwrap_or_else(|| value.inner().zeros_like());
+        Param::initialized(param.id, gradient)
+    }
+}
+
+/// One workload, loaded.
+struct Loaded<N> {
+    architecture: Architecture,
+    /// With autodiff.
+    network: N,
+    training: Training<N>,
+    batch: Batch,
+    /// Without.
+    valid: N,
+    plain: Batch,
+    rate: f64,
+}
+
+/// What the driver may ask of a workload.
+trait Workload {
+    fn parameters(&self) -> usize;
+    fn forward(&mut self);
+    fn step(&mut self);
+    fn results(&self) -> Named;
+}
+
+impl<N: Reference> Loaded<N> {
+    fn new(architecture: Architecture, network: N, [plain, batch]: [Batch; 2], rate: f64) -> Self {
+        let training = Training::new(network.clone(), rate);
+        Self { architecture, valid: network.valid(), network, training, batch, plain, rate }
+    }
+}
+
+impl<N: Reference> Workload for Loaded<N> {
+    /// As the reference counts them: the parts of a split layer make up one.
+    fn parameters(&self) -> usize {
+        self.valid.state_dict(&self.architecture).values().map(|data| data.num_elements()).sum()
+    }
+
+    fn forward(&mut self) {
+        let output = self.valid.predict(&self.plain);
+        output.device().sync().expect("the device computes");
+    }
+
+    fn step(&mut self) {
+        let loss = self.training.step(&self.batch);
+        loss.device().sync().expect("the device computes");
+    }
+
+    fn results(&self) -> Named {
+        let loss = self.network.loss(&self.batch);
+        let gradients = self.network.clone().map(&mut Derivatives(&loss.backward()));
+        let mut all: Named = gradients
+            .state_dict(&self.architecture)
+            .into_iter()
+            .map(|(name, gradient)| (format!("grad.{name}"), gradient))
+            .collect();
+        all.insert("out".into(), self.valid.predict(&self.plain).into_data());
+        all.insert("loss".into(), loss.into_data());
+        let mut training = Training::new(self.network.clone(), self.rate);
+        let losses = (0..5).map(|_| training.step(&self.batch)).collect();
+        all.insert("losses".into(), Tensor::cat(losses, 0).into_data());
+        all
+    }
+}
+
+/// A workload by name, with the weights and inputs of a file: `state.*`, `in.*`.
+fn load(name: &str, path: &Path) -> Result<Box<dyn Workload>, Failure> {
+    let file = StateDict::open(path)?;
+    let checkpoint = EgnnCheckpoint::new(file.part("state")?)?;
+    let (config, (graphs, nodes), rate) = match name {
+        "nbody" => (workload::nbody_config(), workload::NBODY, 5e-4),
+        "qm9" => (workload::qm9_config(), workload::QM9, 1e-3),
+        _ => return Err(format!("no workload is called {name}").into()),
+    };
+    // What the state dict tells must agree with what the other bench measures.
+    let options = EgnnOptions::new().with_residual(true);
+    if checkpoint.config(&options)? != config {
+        return Err(format!("the weights are of {}", checkpoint.architecture()).into());
+    }
+    let device = Device::default();
+    let inputs = file.part("in")?;
+    let batches = [batch(&inputs, graphs, nodes, &device)?, batch(&inputs, graphs, nodes, &device.clone().autodiff())?];
+    let architecture = *checkpoint.architecture();
+    let device = device.autodiff();
+    Ok(match name {
+        "nbody" => Box::new(Loaded::new(architecture, checkpoint.to_egnn(&config, &device)?, batches, rate)),
+        _ => Box::new(Loaded::new(architecture, checkpoint.to_qm9(&config, &device)?, batches, rate)),
+    })
+}
+
+fn batch(inputs: &StateDict, graphs: usize, nodes: usize, device: &Device) -> Result<Batch, Failure> {
+    let floats = |name: &str, data: &TensorData| -> Result<Tensor<2>, Failure> {
+        let rows = *data.shape().first().ok_or_else(|| format!("in.{name} is a number"))?;
+        let data = data.clone().convert_dtype(DType::F32);
+        Ok(Tensor::from_data(TensorData::new(data.try_to_vec::<f32>()?, [rows, data.num_elements() / rows]), device))
+    };
+    let optional = |name: &str| inputs.get(name).map(|data| floats(name, data)).transpose();
+    let tensor = |name: &str| -> Result<Tensor<2>, Failure> {
+        Ok(optional(name)?.ok_or_else(|| format!("there is no in.{name}"))?)
+    };
+
+    let index = inputs.get("edge_index").ok_or("there is no in.edge_index")?;
+    let index: Vec<usize> = index.iter::<i64>().map(usize::try_from).collect::<Result<_, _>>()?;
+    let (receivers, senders) = index.split_at(index.len() / 2);
+    let mut edges = vec![(Vec::new(), Vec::new()); graphs];
+    for (receiver, sender) in receivers.iter().zip(senders) {
+        let graph = edges.get_mut(receiver / nodes).ok_or("an edge of a graph that is not there")?;
+        graph.0.push(receiver % nodes);
+        graph.1.push(sender.checked_sub(receiver / nodes * nodes).ok_or("an edge between graphs")?);
+    }
+    let edges = edges.into_iter().map(|(receivers, senders)| EdgeList::new(nodes, receivers, senders));
+    let graph = Graph::batch(&edges.collect::<Result<Vec<_>, _>>()?, device)?;
+    let mut points = Points::new(tensor("h")?, tensor("x")?);
+    if let Some(velocities) = optional("v")? {
+        points = points.with_velocities(velocities);
+    }
+    let edges = optional("edge_attr")?.map(|features| graph.arrange(features));
+    Ok(Batch { graph, points, edges, target: tensor("target")? })
+}
+
+fn write(tensors: Named, path: &Path) -> Result<(), Failure> {
+    let floats = |data: TensorData| data.convert_dtype(DType::F64).iter::<f64>().flat_map(f64::to_le_bytes).collect();
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> =
+        tensors.into_iter().map(|(name, data)| (name, data.shape().to_vec(), floats(data))).collect();
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name, TensorView::new(safetensors::Dtype::F64, shape.clone(), bytes)?)));
+    let views: Vec<_> = views.collect::<Result<_, Failure>>()?;
+    Ok(safetensors::serialize_to_file(views, None, path)?)
+}
+
+fn answer(request: &str, loaded: &mut BTreeMap<String, Box<dyn Workload>>) -> Result<String, Failure> {
+    let words: Vec<&str> = request.split_whitespace().collect();
+    let known = |name: &str| format!("{name} is not loaded");
+    match words[..] {
+        ["version"] => {
+            let threads = std::env::var("RAYON_NUM_THREADS").unwrap_or("all".into());
+            Ok(format!("equi {} on Burn 0.22.1, {:?}, {threads} threads", env!("CARGO_PKG_VERSION"), Device::default()))
+        }
+        ["load", name, path] => {
+            let workload = load(name, Path::new(path))?;
+            let parameters = workload.parameters();
+            loaded.insert(name.to_owned(), workload);
+            Ok(format!("{parameters} parameters"))
+        }
+        ["results", name, path] => {
+            write(loaded.get(name).ok_or_else(|| known(name))?.results(), Path::new(path))?;
+            Ok("written".into())
+        }
+        [what @ ("forward" | "step"), name, count] => {
+            let workload = loaded.get_mut(name).ok_or_else(|| known(name))?;
+            let mut seconds = Vec::new();
+            for _ in 0..count.parse()? {
+                let start = Instant::now();
+                match what {
+                    "step" => workload.step(),
+                    _ => workload.forward(),
+                }
+                seconds.push(format!("{:.9}", start.elapsed().as_secs_f64()));
+            }
+            Ok(seconds.join(" "))
+        }
+        _ => Err(format!("unknown request {request:?}").into()),
+    }
+}
+
+fn main() -> Result<(), Failure> {
+    if !std::env::args().any(|argument| argument == "--serve") {
+        println!("benches/peers/run.sh drives this");
+        return Ok(());
+    }
+    let mut loaded = BTreeMap::new();
+    let mut output = std::io::stdout();
+    for line in std::io::stdin().lock().lines() {
+        let answer = answer(&line?, &mut loaded);
+        writeln!(output, "{}", answer.unwrap_or_else(|error| format!("error: {error}").replace('\n', " ")))?;
+        output.flush()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# benches/peers/run.sh [--rounds N] [--threads N] [--workload NAME] [--variants] [--out FOLDER]
+#
+# EGNN of this repository beside EGNN in PyTorch, on the same cores in the same run: makes a Python environment with the versions of
+# requirements.txt (once, outside the clone), checks PyTorch's side against the golden tensors, builds ours, measures both, and
+# writes benches/results/egnn.md and egnn.json. Needs Python 3.11 or newer. EQUI_PEERS_VENV names another environment;
+# PIP_INDEX_URL=https://download.pytorch.org/whl/cpu with PIP_EXTRA_INDEX_URL=https://pypi.org/simple makes a small one, without CUDA.
+set -euo pipefail
+here="$(cd "$(dirname "$0")" && pwd)"
+venv="${EQUI_PEERS_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/equi/peers}"
+
+if ! "$venv/bin/python" -c '
+import importlib.metadata, sys
+for line in open(sys.argv[1]):
+    name, version = line.strip().split("==")
+    assert importlib.metadata.version(name).split("+")[0] == version
+' "$here/requirements.txt" 2>/dev/null; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet -r "$here/requirements.txt"
+fi
+"$venv/bin/python" "$here/egnn.py" --check
+
+# Cargo names the file that it built.
+binary="$(cd "$here/../.." && cargo build --release --locked --bench peer_egnn --message-format=json-render-diagnostics |
+    "$venv/bin/python" -c '
+import json, sys
+built = [m for m in map(json.loads, sys.stdin) if m["reason"] == "compiler-artifact" and m["target"]["name"] == "peer_egnn"]
+print(built[-1]["executable"])
+')"
+command="benches/peers/run.sh${*:+ $*}"
+exec "$venv/bin/python" "$here/run.py" --binary "$binary" --command "$command" "$@"
