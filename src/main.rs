@@ -5,5 +5,6 @@ mod cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    equi_core::ops::retain_memory();
     cli::run()
 }

@@ -246,7 +246,7 @@ fn edge_silu_is_its_formula() {
                 let ends = gather(inputs[0].clone(), &receivers) + gather(inputs[1].clone(), &senders);
                 activation::silu(ends + inputs[2].clone().matmul(inputs[3].clone()))
             };
-            for (inputs, channels) in [(1, 64), (3, 64), (2, 1), (1, 3), (4, 65)] {
+            for (inputs, channels) in [(1, 64), (3, 64), (2, 1), (1, 3), (4, 65), (6, 17)] {
                 let operation = |given: &[Tensor<2>]| {
                     let [received, sent, features, weight] = [0, 1, 2, 3].map(|place: usize| given[place].clone());
                     edge_silu(received, sent, features, weight, &receivers, &senders)

@@ -13,6 +13,8 @@ pub fn peak_rss_mib() -> Option<f64> {
 
 /// Forgets the peak, so that the next one belongs to what runs from here on.
 pub fn reset_peak() {
+    // Memory that is kept for later would count as used.
+    equi_core::ops::release_memory();
     // 5 is the kernel's code for it (proc_pid_clear_refs(5)). Where it is refused, the peak stays that of the process.
     let _ = fs::write("/proc/self/clear_refs", "5");
 }

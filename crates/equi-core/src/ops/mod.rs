@@ -10,9 +10,11 @@ mod edges;
 mod extension;
 #[cfg(feature = "flex")]
 mod flex;
+mod memory;
 mod segments;
 
 pub use activation::{bias_silu, silu};
 pub use edges::edge_silu;
 pub use extension::{BackendSegments, EdgeGradients, RowOps};
+pub use memory::{release_memory, retain_memory};
 pub use segments::{Rows, Segments, gather, segment_max, segment_mean, segment_softmax, segment_sum};

@@ -1,0 +1,27 @@
+//! What becomes of the memory of tensors that are gone.
+//!
+//! A training step frees what it has computed, hundreds of times a second. By default the C library of Linux hands much of that back
+//! to the kernel, which must clear it again for the next step. On an EGNN with 29,000 edges that was a third of the time.
+
+/// Asks the allocator to keep the memory of what is freed for what comes next. A process then stays as large as it has ever been,
+/// until [`release_memory`]. Meant for commands that train; nothing happens elsewhere than on Linux with the GNU C library.
+pub fn retain_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: mallopt changes numbers of the allocator under its lock; both parameters exist, and their values are in range.
+    #[allow(unsafe_code)] // There is no other way to reach the allocator.
+    unsafe {
+        // What is larger than 32 MiB, the most that is accepted, is still mapped by itself.
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+    }
+}
+
+/// Hands the memory that is free back to the operating system, so that what is measured from here on is what is used from here on.
+pub fn release_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: malloc_trim takes the locks that it needs, and touches only what is free.
+    #[allow(unsafe_code)] // There is no other way to reach the allocator.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
