@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -24,6 +25,9 @@ RESULTS = HERE.parent / "results"
 
 # Largest difference to PyTorch in f64, relative to the largest value of the tensor, above which nothing is timed.
 LIMIT = 1e-4
+
+# The part of the cores that other processes may use. Threads that wait for each other in a loop, as OpenMP's do, suffer most.
+BUSY = 0.1
 
 # name -> what it is, and the timed repetitions in one turn of (forward, step): a turn takes about a second or two.
 WORKLOADS = {
@@ -209,6 +213,10 @@ def measure(workload, commands, arguments, folder):
     for peer in peers:
         peer.close()
     peers, _ = started(workload, commands, arguments, folder)
+    report["busy"] = busy()
+    if not arguments.busy and (report["busy"] or 0) > BUSY:
+        raise SystemExit(f"other processes use {report['busy']:.0%} of the cores, and slow one side more than the other: "
+                         "run this on a quiet machine, or with --busy")
     for what, count in repetitions.items():
         seconds = rounds(peers, workload, what, count, arguments.rounds)
         report[what] = {}
@@ -225,6 +233,20 @@ def measure(workload, commands, arguments, folder):
     return report
 
 
+def busy():
+    """The part of all cores that other processes use now; none where there is no /proc."""
+    def ticks():
+        numbers = [int(n) for n in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return sum(numbers), numbers[3] + numbers[4]
+    try:
+        total, idle = ticks()
+        time.sleep(2)
+        later, idle_later = ticks()
+        return 1 - (idle_later - idle) / (later - total)
+    except OSError:
+        return None
+
+
 def processor():
     try:
         info = pathlib.Path("/proc/cpuinfo").read_text()
@@ -239,8 +261,7 @@ def table(report):
     lines = [
         "# EGNN beside PyTorch",
         "",
-        f"{report['date']}, {machine['processor']}, {report['threads']} threads on {machine['cores']} cores, f32, {machine['system']}; "
-        f"load of the machine at the start {machine['load_at_start']:.2f}.",
+        f"{report['date']}, {machine['processor']}, {report['threads']} threads on {machine['cores']} cores, f32, {machine['system']}.",
         f"Written by `{report['command']}`, commit {report['commit']}.",
         "",
         f"{report['rounds']} rounds, each side in turn in every round; a round counts the median of its repetitions after one that is "
@@ -257,7 +278,8 @@ def table(report):
                 memory = row["peak_memory_mib"]
                 lines.append(f"| {title}, {peer} | {times[0]} | {times[1]} ... {times[2]} | {ratios[0]} | {ratios[1]} | "
                              f"{'-' if memory is None else round(memory)} |")
-        lines.append("")
+        others = "unknown" if result["busy"] is None else f"{result['busy']:.0%}"
+        lines += ["", f"- Other processes used {others} of the cores just before."]
         for peer, facts in result["peers"].items():
             gap, rest = result["check"][peer], facts["memory_at_rest_mib"]
             rest = "" if rest is None else f", {rest:.0f} MiB at rest"
@@ -272,6 +294,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workload", choices=WORKLOADS, action="append", help="only this one")
+    parser.add_argument("--busy", action="store_true", help="measure although other processes are running")
     parser.add_argument("--variants", action="store_true", help="also torch.compile, and the authors' padded layout of QM9")
     parser.add_argument("--out", type=pathlib.Path, default=RESULTS, help="the folder of egnn.md and egnn.json")
     parser.add_argument("--command", default="benches/peers/run.sh", help="as the results name it")
@@ -288,8 +311,7 @@ def main():
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "command": arguments.command,
         "commit": version("git", "describe", "--always", "--dirty", "--abbrev=12"),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}",
-                    "load_at_start": os.getloadavg()[0]},
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"},
         "threads": arguments.threads,
         "rounds": arguments.rounds,
         "python": platform.python_version(),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# benches/peers/run.sh [--rounds N] [--threads N] [--workload NAME] [--variants] [--out FOLDER]
+# benches/peers/run.sh [--rounds N] [--threads N] [--workload NAME] [--variants] [--busy] [--out FOLDER]
 #
 # EGNN of this repository beside EGNN in PyTorch, on the same cores in the same run: makes a Python environment with the versions of
 # requirements.txt (once, outside the clone), checks PyTorch's side against the golden tensors, builds ours, measures both, and
