@@ -38,6 +38,10 @@ WORKLOADS = {
 # The molecules as the authors' code lays them out; see padded().
 PADDED = "PyTorch, authors' layout"
 
+# What `equi::core::ops::retain_memory` asks of the GNU C library, for both sides alike: what is freed is not handed back.
+RETAINED = ", memory retained"
+RETAIN = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+
 
 def parameters(rng, shapes):
     """Weights N(0, 1 / fan in), biases N(0, 0.01)."""
@@ -124,7 +128,7 @@ class Peer:
     def __init__(self, name, command, threads):
         self.name = name
         names = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
-        environment = os.environ | dict.fromkeys(names, str(threads))
+        environment = os.environ | dict.fromkeys(names, str(threads)) | (RETAIN if name.endswith(RETAINED) else {})
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
     def ask(self, *words):
@@ -223,7 +227,8 @@ def measure(workload, commands, arguments, folder):
         for peer in peers:
             times = seconds[peer.name]
             # Of the same round, so that a slow moment of the machine weighs on both.
-            ratio = spread([ours / this for ours, this in zip(seconds["equi"], times)])
+            own = "equi" + RETAINED if peer.name.endswith(RETAINED) else "equi"
+            ratio = spread([ours / this for ours, this in zip(seconds[own], times)])
             report[what][peer.name] = {"seconds": spread(times), "rounds": times, "equi_to_this": ratio,
                                        "peak_memory_mib": peer.memory("VmHWM")}
             print(f"  {what:8}{peer.name:28} {1e3 * statistics.median(times):9.2f} ms   equi/this {ratio['median']:.2f} "
@@ -266,6 +271,9 @@ def table(report):
         "",
         f"{report['rounds']} rounds, each side in turn in every round; a round counts the median of its repetitions after one that is "
         "not counted. Ratios are taken within a round. Memory is the peak of the resident set so far, in processes that do nothing else.",
+        "",
+        f"Rows with \"{RETAINED[2:]}\" run with `{' '.join(f'{k}={v}' for k, v in RETAIN.items())}`, as the command `equi` "
+        "runs, and are compared with each other.",
     ]
     for result in report["results"]:
         lines += ["", f"## {result['workload']}: {result['shapes']}", ""]
@@ -274,7 +282,7 @@ def table(report):
             for peer, row in result[what].items():
                 s, r = row["seconds"], row["equi_to_this"]
                 times = [f"{1e3 * s[k]:.2f}" if s["median"] < 0.1 else f"{1e3 * s[k]:.0f}" for k in ("median", "min", "max")]
-                ratios = ["1"] + ["-"] if peer == "equi" else [f"{r['median']:.2f}", f"{r['min']:.2f} ... {r['max']:.2f}"]
+                ratios = ["1", "-"] if peer.startswith("equi") else [f"{r['median']:.2f}", f"{r['min']:.2f} ... {r['max']:.2f}"]
                 memory = row["peak_memory_mib"]
                 lines.append(f"| {title}, {peer} | {times[0]} | {times[1]} ... {times[2]} | {ratios[0]} | {ratios[1]} | "
                              f"{'-' if memory is None else round(memory)} |")
@@ -324,7 +332,8 @@ def main():
         for workload in arguments.workload or WORKLOADS:
             state, inputs, edges = {"nbody": nbody, "qm9": qm9}[workload](np.random.default_rng(1))
             write(folder / f"{workload}.safetensors", state, inputs, edges)
-            commands = {"equi": [str(arguments.binary), "--serve"], "PyTorch": torch}
+            ours = [str(arguments.binary), "--serve"]
+            commands = {"equi": ours, "PyTorch": torch, "equi" + RETAINED: ours, "PyTorch" + RETAINED: torch}
             if arguments.variants:
                 commands["PyTorch, torch.compile"] = torch + ["--compile"]
                 if workload == "qm9":
