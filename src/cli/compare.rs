@@ -18,7 +18,7 @@ use super::{Failure, Outcome, print};
 #[derive(Debug, Args)]
 #[command(after_help = contestants())]
 pub struct Compare {
-    /// What to compare on, such as mnist-rot
+    /// What to compare on, such as mnist-rot or nbody
     task: String,
     /// How much work: quick (minutes on two cores), standard, paper; smoke is for tests, its numbers mean nothing
     #[arg(long, default_value = "quick")]
@@ -35,13 +35,16 @@ pub struct Compare {
     /// What the networks have in common: flops or params
     #[arg(long = "match", default_value = "flops")]
     matched_by: String,
-    /// Symmetry of the equivariant network, such as C4, C8, C16 or D8 [default: the task's]
+    /// Network of the equivariant arm, where the task has several: egnn or radial-field [default: the first]
+    #[arg(long)]
+    model: Option<String>,
+    /// Symmetry of the equivariant network on images, such as C4, C8, C16 or D8 [default: the task's]
     #[arg(long)]
     group: Option<String>,
     /// Probability of each flip (left-right, up-down) in the augmentation [default: the task's]
     #[arg(long, allow_negative_numbers = true)]
     flips: Option<f64>,
-    /// Peak learning rate of all arms [default: the preset's]
+    /// Peak learning rate of all arms [default: the preset's, of each]
     #[arg(long, allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// auto, flex, wgpu, vulkan, metal, webgpu, cuda, rocm or ndarray
@@ -68,6 +71,7 @@ impl Compare {
             sizes: self.sizes,
             seeds: self.seeds,
             matched_by: Some(self.matched_by),
+            model: self.model,
             group: self.group,
             flips: self.flips,
             learning_rate: self.learning_rate,

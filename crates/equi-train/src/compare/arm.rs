@@ -1,4 +1,4 @@
-//! The contestants. A new one is one entry in [`ARMS`].
+//! The contestants. A new one is one entry in [`ARMS`]; a task says which of them it has.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,10 +23,14 @@ pub enum Network {
     Plain,
     /// Has it built in.
     Equivariant,
+    /// The plain one, shown every sample in a standard pose.
+    Canonical,
+    /// None: a straight line, fitted in closed form.
+    Linear,
 }
 
-/// All arms.
-pub const ARMS: [Arm; 3] = [
+/// All arms of all tasks.
+pub const ARMS: [Arm; 5] = [
     Arm {
         name: "plain",
         about: "an ordinary network on the samples as they are",
@@ -45,11 +49,25 @@ pub const ARMS: [Arm; 3] = [
         network: Network::Equivariant,
         augmented: false,
     },
+    Arm {
+        name: "canonical",
+        about: "the ordinary network, shown every sample in a standard pose",
+        network: Network::Canonical,
+        augmented: false,
+    },
+    Arm {
+        name: "linear",
+        about: "no network: straight on, for a time fitted to the samples",
+        network: Network::Linear,
+        augmented: false,
+    },
 ];
 
-/// The arm called `name`.
-pub fn arm(name: &str) -> Option<Arm> {
-    ARMS.into_iter().find(|arm| arm.name == name)
+impl Arm {
+    /// Whether the arm is trained step by step.
+    pub fn is_trained(&self) -> bool {
+        self.network != Network::Linear
+    }
 }
 
 /// The width at which a network that gets costlier with its width costs most nearly `target`.

@@ -4,22 +4,26 @@
 //! them: every finished cell is a file of its own under `OUT/cells`, so a run that is stopped or killed loses the epoch
 //! it was in and nothing else.
 //!
-//! A new arm is one entry in [`ARMS`]; a new task is one file in `tasks/` and one entry in [`TASKS`].
+//! A new arm is one entry in [`ARMS`]; a new task is one file in `tasks/` and one entry in [`TASKS`]. A task brings its arms, its
+//! networks, its metric and its symmetry; what it trains goes through `train_cell`, so that all tasks record alike.
 
 pub mod probe;
 pub mod results;
 pub mod stats;
 
 mod arm;
+mod cell;
 mod error;
 mod folder;
 mod plan;
+mod recipe;
 mod run;
 mod task;
 mod tasks;
 
-pub use arm::{ARMS, Arm, Network, arm, nearest_width};
+pub use arm::{ARMS, Arm, Network, nearest_width};
 pub use error::CompareError;
-pub use plan::{CellPlan, MatchBy, Plan, Preset, Recipe, Request, Symmetry};
+pub use plan::{CellPlan, MatchBy, Plan, Preset, Request, Setting, Symmetry};
+pub use recipe::{Growth, Recipe};
 pub use run::{Study, compare};
 pub use task::{TASKS, Task, Trials, task};

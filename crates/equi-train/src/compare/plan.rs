@@ -8,9 +8,8 @@ use equi_core::group::Group;
 use serde::{Deserialize, Serialize};
 
 use super::results::ArmSummary;
-use super::{ARMS, Arm, CompareError, TASKS, Task, arm, task};
+use super::{ARMS, Arm, CompareError, Recipe, TASKS, Task, task};
 use crate::device::NamedDevice;
-use crate::fit::{FitConfig, Optimizer, Schedule};
 
 /// How many seeds there can be.
 const SEEDS: RangeInclusive<u64> = 1..=1000;
@@ -33,11 +32,13 @@ pub struct Request {
     pub seeds: Option<u64>,
     /// What the arms have in common: `flops`, the default, or `params`.
     pub matched_by: Option<String>,
+    /// Name of the network of the equivariant arm; the task's first if left out.
+    pub model: Option<String>,
     /// The group of the equivariant network; the task's if left out.
     pub group: Option<String>,
     /// Probability of each flip in the augmentation; the task's if left out.
     pub flips: Option<f64>,
-    /// Peak learning rate of all arms; the preset's if left out.
+    /// Peak learning rate of all arms; the preset's, of each, if left out.
     pub learning_rate: Option<f64>,
     /// Name of the device.
     pub device: Option<String>,
@@ -112,61 +113,29 @@ impl fmt::Display for MatchBy {
 
 /// The symmetry of a comparison, as each arm gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Symmetry {
-    /// What the equivariant network has built in.
-    pub group: Group,
-    /// Probability of the horizontal and of the vertical flip in the augmentation, beside its rotations.
-    pub flips: f64,
+#[serde(rename_all = "lowercase")]
+pub enum Symmetry {
+    /// Of images.
+    Planar {
+        /// What the equivariant network has built in.
+        group: Group,
+        /// Probability of the horizontal and of the vertical flip in the augmentation, beside its rotations.
+        flips: f64,
+    },
+    /// Of points in space: rotations, reflections, translations and permutations. There is nothing to choose.
+    Euclidean,
 }
 
-/// How every cell is trained. The same for all arms, and to the end: an arm that may stop early would have a smaller
-/// budget than the others, so [`FitConfig::patience`] is not used here. The best epoch is chosen all the same.
+/// What a comparison leaves open to its user, besides the recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Recipe {
-    /// Numbers of training samples, validation samples included.
-    pub sizes: Vec<usize>,
-    /// Number of seeds.
-    pub seeds: u64,
-    /// Number of test samples.
-    pub test_size: usize,
-    /// Optimiser steps for 100 training samples. `n` samples get `sqrt(n / 100)` times as many, so 16 times the data
-    /// takes 4 times the work.
-    pub steps_per_100: usize,
-    /// Validations a cell.
-    pub epochs: usize,
-    /// Samples a step.
-    pub batch_size: usize,
-    /// Peak learning rate.
-    pub learning_rate: f64,
-    /// Weight decay of AdamW.
-    pub weight_decay: f32,
-    /// One in this many training samples is held out to choose the epoch.
-    pub validation_one_in: usize,
-}
-
-impl Recipe {
-    /// Optimiser steps for `size` training samples.
-    pub fn steps(&self, size: usize) -> usize {
-        ((self.steps_per_100 as f64 * (size as f64 / 100.0).sqrt()).round() as usize).max(self.epochs)
-    }
-
-    /// How many of `size` training samples are held out for validation.
-    pub fn validation(&self, size: usize) -> usize {
-        (size / self.validation_one_in).max(1)
-    }
-
-    /// The training configuration of a cell: AdamW, a warm-up over a twentieth of the steps, a cosine to zero.
-    pub fn fit(&self, cell: &CellPlan) -> FitConfig {
-        let steps = self.steps(cell.train_size);
-        FitConfig {
-            steps_per_epoch: steps.div_ceil(self.epochs),
-            batch_size: self.batch_size,
-            optimizer: Optimizer::AdamW { weight_decay: self.weight_decay },
-            learning_rate: self.learning_rate,
-            schedule: Schedule::Cosine { floor: 0.0 },
-            ..FitConfig::new(cell.seed, steps)
-        }
-    }
+pub struct Setting {
+    /// What the networks have in common.
+    pub matched_by: MatchBy,
+    /// What is built in and what is augmented.
+    pub symmetry: Symmetry,
+    /// The network of the equivariant arm, where the task has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 /// Everything that decides what `results.json` will say. Kept as `plan.json` in the output folder.
@@ -180,10 +149,9 @@ pub struct Plan {
     pub preset: Preset,
     /// Name of the device.
     pub device: String,
-    /// What the networks have in common.
-    pub matched_by: MatchBy,
-    /// What is built in and what is augmented.
-    pub symmetry: Symmetry,
+    /// What the user may choose.
+    #[serde(flatten)]
+    pub setting: Setting,
     /// Networks, costs and augmentations.
     pub arms: Vec<ArmSummary>,
     /// How the cells are trained.
@@ -195,7 +163,7 @@ pub struct Plan {
 pub struct CellPlan {
     /// The contestant.
     pub arm: Arm,
-    /// Number of training samples, validation samples included.
+    /// Number of training samples; validation samples included, unless the task has a set of those.
     pub train_size: usize,
     /// Seed of the weights, the choice and order of the data, and the augmentation.
     pub seed: u64,
@@ -223,7 +191,8 @@ impl Plan {
                 .find(|known| known.name() == name)
                 .ok_or_else(|| unknown("quantity to match", name, MatchBy::ALL.map(MatchBy::name)))?,
         };
-        let mut recipe = task.recipe(preset);
+        let model = request.model(task)?;
+        let mut recipe = task.recipe(preset, model);
         if let Some(sizes) = &request.sizes {
             recipe.sizes = sizes.clone();
         }
@@ -245,7 +214,7 @@ impl Plan {
                     recipe.learning_rate
                 )));
             }
-            recipe.learning_rate = rate;
+            recipe = recipe.with_rate(rate);
         }
         let (least, most) = task.train_sizes();
         if let Some(size) = recipe.sizes.iter().find(|&size| !(least..=most).contains(size)) {
@@ -260,22 +229,9 @@ impl Plan {
             return Err(CompareError::Request("nothing to compare: give at least one size".to_string()));
         }
 
-        let names = match &request.arms {
-            Some(names) => names.clone(),
-            None => ARMS.iter().map(|arm| arm.name.to_string()).collect(),
-        };
-        let mut arms: Vec<Arm> = Vec::new();
-        for name in &names {
-            let arm = arm(name).ok_or_else(|| unknown("arm", name, ARMS.map(|arm| arm.name)))?;
-            if !arms.contains(&arm) {
-                arms.push(arm);
-            }
-        }
-        if arms.is_empty() {
-            return Err(CompareError::Request("nothing to compare: give at least one arm".to_string()));
-        }
-        let symmetry = request.symmetry(task)?;
-        let contestant = |arm| task.contestant(arm, matched_by, symmetry, &device.device);
+        let arms = request.arms(task)?;
+        let setting = Setting { matched_by, symmetry: request.symmetry(task)?, model: model.map(str::to_string) };
+        let contestant = |arm| task.contestant(arm, &setting, &device.device);
         let arms = arms.iter().map(contestant).collect::<Result<_, _>>()?;
 
         Ok(Self {
@@ -283,8 +239,7 @@ impl Plan {
             task: task.name().to_string(),
             preset,
             device: device.name.to_string(),
-            matched_by,
-            symmetry,
+            setting,
             arms,
             recipe,
         })
@@ -292,7 +247,9 @@ impl Plan {
 
     /// The cells, by size, then seed, then arm, so that a run that is stopped early has compared something.
     pub fn cells(&self) -> Vec<CellPlan> {
-        let arms: Vec<Arm> = self.arms.iter().filter_map(|summary| arm(&summary.name)).collect();
+        let known = task(&self.task).map_or(&[][..], Task::arms);
+        let named = |summary: &ArmSummary| known.iter().copied().find(|arm| arm.name == summary.name);
+        let arms: Vec<Arm> = self.arms.iter().filter_map(named).collect();
         let mut cells = Vec::new();
         for &train_size in &self.recipe.sizes {
             for seed in 0..self.recipe.seeds {
@@ -315,43 +272,102 @@ impl Plan {
     /// The options that ask for this plan again.
     pub fn command(&self) -> String {
         let join = |items: Vec<String>| items.join(",");
-        format!(
-            "equi compare {} --preset {} --arms {} --sizes {} --seeds {} --match {} --group {} --flips {} --learning-rate {} --device {}",
+        let mut command = format!(
+            "equi compare {} --preset {} --arms {} --sizes {} --seeds {} --match {}",
             self.task,
             self.preset.name(),
             join(self.arms.iter().map(|arm| arm.name.clone()).collect()),
             join(self.recipe.sizes.iter().map(usize::to_string).collect()),
             self.recipe.seeds,
-            self.matched_by,
-            self.symmetry.group,
-            self.symmetry.flips,
-            self.recipe.learning_rate,
-            self.device,
-        )
+            self.setting.matched_by,
+        );
+        if let Some(model) = &self.setting.model {
+            command += &format!(" --model {model}");
+        }
+        if let Symmetry::Planar { group, flips } = self.setting.symmetry {
+            command += &format!(" --group {group} --flips {flips}");
+        }
+        // Where arms have rates of their own, the preset gives them.
+        if self.recipe.arm_rates.is_empty() {
+            command += &format!(" --learning-rate {}", self.recipe.learning_rate);
+        }
+        command + &format!(" --device {}", self.device)
     }
 }
 
 impl Request {
+    /// The arms, in the order asked for, each once.
+    fn arms(&self, task: &dyn Task) -> Result<Vec<Arm>, CompareError> {
+        let Some(names) = &self.arms else {
+            return Ok(task.arms().to_vec());
+        };
+        let mut arms: Vec<Arm> = Vec::new();
+        for name in names {
+            let arm = task.arms().iter().copied().find(|arm| arm.name == name);
+            let arm = arm.ok_or_else(|| match ARMS.iter().any(|arm| arm.name == name) {
+                true => CompareError::Request(format!(
+                    "{} has no arm `{name}`; it has: {}",
+                    task.name(),
+                    list(task.arms().iter().map(|arm| arm.name))
+                )),
+                false => unknown("arm", name, task.arms().iter().map(|arm| arm.name)),
+            })?;
+            if !arms.contains(&arm) {
+                arms.push(arm);
+            }
+        }
+        if arms.is_empty() {
+            return Err(CompareError::Request("nothing to compare: give at least one arm".to_string()));
+        }
+        Ok(arms)
+    }
+
+    /// The network of the equivariant arm, where there is a choice.
+    fn model(&self, task: &dyn Task) -> Result<Option<&'static str>, CompareError> {
+        let models = task.models();
+        match &self.model {
+            None => Ok(models.first().copied()),
+            Some(name) if models.is_empty() => Err(CompareError::Request(format!(
+                "--model: {} has one equivariant network, so there is no `{name}` to choose; leave the option out",
+                task.name()
+            ))),
+            Some(name) => match models.iter().find(|known| *known == name) {
+                Some(known) => Ok(Some(known)),
+                None => Err(unknown("model", name, models.iter().copied())),
+            },
+        }
+    }
+
     /// The symmetry: the task's, with what the user asked for.
     fn symmetry(&self, task: &dyn Task) -> Result<Symmetry, CompareError> {
-        let mut symmetry = task.symmetry();
+        let Symmetry::Planar { mut group, mut flips } = task.symmetry() else {
+            for (option, given) in [("--group", self.group.is_some()), ("--flips", self.flips.is_some())] {
+                if given {
+                    return Err(CompareError::Request(format!(
+                        "{option}: {} has all symmetries of space built in and augmented, so there is nothing to choose; \
+                         leave the option out",
+                        task.name()
+                    )));
+                }
+            }
+            return Ok(task.symmetry());
+        };
         if let Some(name) = &self.group {
-            symmetry.group = name.parse().map_err(|error| CompareError::Request(format!("--group: {error}")))?;
+            group = name.parse().map_err(|error| CompareError::Request(format!("--group: {error}")))?;
         }
-        let group = symmetry.group;
         if let Some(order) = group.order().filter(|&order| order > LARGEST_ORDER) {
             return Err(CompareError::Request(format!(
                 "--group: {group} has {order} elements, and networks here have at most {LARGEST_ORDER}; more than C16 or D16 \
                  rarely helps"
             )));
         }
-        if let Some(flips) = self.flips {
-            if !(0.0..=1.0).contains(&flips) {
-                return Err(CompareError::Request(format!("--flips: {flips} is not a probability from 0 to 1")));
+        if let Some(asked) = self.flips {
+            if !(0.0..=1.0).contains(&asked) {
+                return Err(CompareError::Request(format!("--flips: {asked} is not a probability from 0 to 1")));
             }
-            symmetry.flips = flips;
+            flips = asked;
         }
-        Ok(symmetry)
+        Ok(Symmetry::Planar { group, flips })
     }
 
     /// The preset.
@@ -368,8 +384,12 @@ pub(super) fn known_task(name: &str) -> Result<&'static dyn Task, CompareError> 
     task(name).ok_or_else(|| unknown("task", name, TASKS.map(|task| task.name())))
 }
 
-fn unknown<const N: usize>(kind: &str, name: &str, known: [&str; N]) -> CompareError {
-    CompareError::Request(format!("there is no {kind} `{name}`; known: {}", known.join(", ")))
+fn unknown<'a>(kind: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> CompareError {
+    CompareError::Request(format!("there is no {kind} `{name}`; known: {}", list(known)))
+}
+
+fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(all(test, feature = "flex"))]
@@ -393,7 +413,7 @@ mod tests {
     fn the_preset_fills_in_what_is_left_out() {
         let plan = Plan::new(&request(), &flex()).unwrap();
         assert_eq!(plan.recipe.sizes, [100, 400, 1600]);
-        assert_eq!(plan.cells().len(), 3 * 2 * ARMS.len());
+        assert_eq!(plan.cells().len(), 3 * 2 * 3);
         assert_eq!(plan.cells()[0].to_string(), "plain-n100-s0");
         assert_eq!(plan.recipe.test_size, 2000);
     }
@@ -418,7 +438,7 @@ mod tests {
             plan.cells().iter().map(CellPlan::to_string).collect::<Vec<_>>(),
             ["augmented-n50-s0", "augmented-n80-s0"]
         );
-        assert_eq!(plan.matched_by, MatchBy::Params);
+        assert_eq!(plan.setting.matched_by, MatchBy::Params);
         assert_eq!(
             plan.command(),
             "equi compare mnist-rot --preset quick --arms augmented --sizes 50,80 --seeds 1 --match params --group D4 --flips 0.5 --learning-rate 0.005 --device flex"
@@ -448,6 +468,33 @@ mod tests {
     }
 
     #[test]
+    fn points_have_arms_and_models_of_their_own_and_no_planar_options() {
+        let nbody = || Request { task: "nbody".to_string(), ..request() };
+        let plan = Plan::new(&Request { sizes: Some(vec![100]), seeds: Some(1), ..nbody() }, &flex()).unwrap();
+        let names: Vec<String> = plan.cells().iter().map(CellPlan::to_string).collect();
+        assert_eq!(
+            names,
+            ["plain", "augmented", "equivariant", "canonical", "linear"].map(|arm| format!("{arm}-n100-s0"))
+        );
+        assert_eq!(
+            plan.command(),
+            "equi compare nbody --preset quick --arms plain,augmented,equivariant,canonical,linear --sizes 100 --seeds 1 \
+             --match flops --model egnn --device flex"
+        );
+        let one = Plan::new(&Request { learning_rate: Some(2e-3), ..nbody() }, &flex()).unwrap();
+        assert!(one.command().contains("--learning-rate 0.002") && one.recipe.arm_rates.is_empty());
+        assert!(message(Request { group: Some("C4".to_string()), ..nbody() }).contains("--group: nbody has all"));
+        assert!(message(Request { flips: Some(0.5), ..nbody() }).contains("--flips: nbody has all"));
+        assert!(message(Request { model: Some("cnn".to_string()), ..nbody() }).contains("egnn, radial-field"));
+        assert!(message(Request { model: Some("egnn".to_string()), ..request() }).contains("leave the option out"));
+        assert!(
+            message(Request { arms: Some(vec!["linear".to_string()]), ..request() })
+                .contains("mnist-rot has no arm `linear`; it has: plain, augmented, equivariant")
+        );
+        assert!(message(Request { arms: Some(vec!["magic".to_string()]), ..nbody() }).contains("canonical, linear"));
+    }
+
+    #[test]
     fn differences_name_the_parts_that_differ() {
         let plan = Plan::new(&request(), &flex()).unwrap();
         assert!(plan.differences(&plan).is_empty());
@@ -455,12 +502,5 @@ mod tests {
         assert_eq!(plan.differences(&other), ["device"]);
         let text = serde_json::to_string(&plan).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
-    }
-
-    #[test]
-    fn steps_grow_with_the_square_root_of_the_samples() {
-        let recipe = Plan::new(&request(), &flex()).unwrap().recipe;
-        assert_eq!(recipe.steps(1600), 4 * recipe.steps(100));
-        assert_eq!(recipe.steps(400), 2 * recipe.steps(100));
     }
 }

@@ -14,6 +14,9 @@ pub struct Results {
     pub schema: u32,
     /// Name of the task, for example `mnist-rot`.
     pub task: String,
+    /// What its samples are; images if nothing is said.
+    #[serde(default, skip_serializing_if = "Domain::is_images")]
+    pub domain: Domain,
     /// Name of the preset, for example `quick`.
     pub preset: String,
     /// The device the models ran on, as `--device` names it.
@@ -38,6 +41,23 @@ pub struct Results {
     pub verdict: String,
 }
 
+/// What the samples of a task are, and hence what can be transformed exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Domain {
+    /// Images on a grid of pixels; the output is invariant.
+    #[default]
+    Images,
+    /// Points in space; the output moves with them.
+    Points,
+}
+
+impl Domain {
+    fn is_images(&self) -> bool {
+        *self == Self::Images
+    }
+}
+
 /// One contestant: a model and the way it is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ArmSummary {
@@ -45,11 +65,11 @@ pub struct ArmSummary {
     pub name: String,
     /// The model, in the notation of its display.
     pub model: String,
-    /// Trainable parameters, counted on the built module.
+    /// Parameters that are fitted, counted on the built module.
     pub parameters: usize,
     /// Floating-point operations of one forward pass of one sample, 2 per multiply-add, counted layer by layer.
     pub flops_per_sample: u64,
-    /// The augmentation of the training images, or `none`.
+    /// The augmentation of the training samples, or `none`.
     pub augmentation: String,
 }
 
@@ -66,9 +86,9 @@ pub struct Cell {
     pub status: CellStatus,
     /// Test metric; absent for a diverged cell.
     pub metric: Option<Metric>,
-    /// Relative equivariance (here: invariance) errors of the logits; absent for a diverged cell.
+    /// Relative equivariance errors of the outputs; absent for a diverged cell.
     pub equivariance_error: Option<EquivarianceError>,
-    /// Validation error in percent after every epoch. A value that is not finite is `null` in the file.
+    /// The metric on the validation samples after every epoch. A value that is not finite is `null` in the file.
     #[serde(deserialize_with = "null_is_nan_list")]
     pub validation_curve: Vec<f64>,
     /// The epoch (from 1) whose weights were tested.
@@ -106,22 +126,24 @@ pub struct Metric {
     pub value: f64,
 }
 
-/// `|f(g.x) - f(x)| / |f(x)|` in the L2 norm over the probe batch, the largest over the group elements named.
+/// `|f(g.x) - g.f(x)| / |f(x)|` in the L2 norm over the probe batch, the largest over the transformations named. For images, whose
+/// classes do not move, `g.f(x)` is `f(x)`; for points, the norm is that of the outputs about their centre.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EquivarianceError {
-    /// Quarter turns, and flips if the group has them, exact on the pixel grid, before training; `null` if the group has
-    /// none of these, `"NaN"` if the error is not finite.
+    /// Before training, under transformations that lose nothing. For images: quarter turns, and flips if the group has them;
+    /// `null` if it has none of these. For points: random rotations, reflections, translations and permutations. `"NaN"` if
+    /// the error is not finite.
     #[serde(with = "optional")]
     pub exact_untrained: Option<f64>,
     /// The same after training.
     #[serde(with = "optional")]
     pub exact: Option<f64>,
-    /// A rotation by 45 degrees, which needs resampling, after training.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub rotation_45: f64,
-    /// What resampling alone does: the input turned by 45 degrees and back, against the input.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub resampling_floor_45: f64,
+    /// A rotation of images by 45 degrees, which needs resampling, after training; absent for points.
+    #[serde(default, deserialize_with = "null_is_some_nan", skip_serializing_if = "Option::is_none")]
+    pub rotation_45: Option<f64>,
+    /// What resampling alone does: the images turned by 45 degrees and back, against the images; absent for points.
+    #[serde(default, deserialize_with = "null_is_some_nan", skip_serializing_if = "Option::is_none")]
+    pub resampling_floor_45: Option<f64>,
 }
 
 /// The seeds of one arm and size, together.
@@ -202,8 +224,8 @@ impl Cell {
 }
 
 /// JSON has no NaN or infinity: `serde_json` writes them as `null`, and this reads them back as NaN.
-fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+fn null_is_some_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    Ok(Some(Option::deserialize(deserializer)?.unwrap_or(f64::NAN)))
 }
 
 fn null_is_nan_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {

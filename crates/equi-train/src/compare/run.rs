@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::folder::{Folder, Found, examine};
 use super::plan::known_task;
-use super::results::{Cell, Results, SCHEMA};
-use super::{CellPlan, CompareError, Plan, Request};
+use super::results::{Cell, Domain, Results, SCHEMA};
+use super::{CellPlan, CompareError, Plan, Request, Task, task};
 use crate::device::resolve;
 use crate::fit::{FitError, Session};
 use crate::memory::reset_peak;
@@ -88,11 +88,12 @@ fn assemble(plan: &Plan, cells: Vec<Cell>) -> Results {
     Results {
         schema: SCHEMA,
         task: plan.task.clone(),
+        domain: task(&plan.task).map_or_else(Domain::default, Task::domain),
         preset: plan.preset.name().to_string(),
         device: plan.device.clone(),
         burn: BURN.to_string(),
         commit: plan.version.clone(),
-        matched_by: plan.matched_by.to_string(),
+        matched_by: plan.setting.matched_by.to_string(),
         command: plan.command(),
         recipe: plan.recipe.clone(),
         arms: plan.arms.clone(),
@@ -117,7 +118,7 @@ struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     fn new(plan: &'a Plan, cells: &[CellPlan]) -> Self {
-        let steps: usize = cells.iter().map(|cell| plan.recipe.steps(cell.train_size)).sum();
+        let steps: usize = cells.iter().map(|cell| plan.recipe.steps_of(cell)).sum();
         let terminal = std::io::stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
@@ -129,7 +130,7 @@ impl<'a> Progress<'a> {
     /// Counts a cell finished in an earlier part of the run.
     fn skip(&mut self, cell: &CellPlan) {
         self.done.0 += 1;
-        self.done.1 += self.plan.recipe.steps(cell.train_size) as u64;
+        self.done.1 += self.plan.recipe.steps_of(cell) as u64;
         self.bar.set_position(self.done.1);
         self.bar.reset_eta();
     }
@@ -143,9 +144,9 @@ impl<'a> Progress<'a> {
 
     fn finished(&mut self, cell: &CellPlan, result: &Cell) {
         self.done.0 += 1;
-        self.done.1 += self.plan.recipe.steps(cell.train_size) as u64;
+        self.done.1 += self.plan.recipe.steps_of(cell) as u64;
         let found = match (&result.metric, &result.message) {
-            (Some(metric), _) => format!("{} {:.2}", metric.name, metric.value),
+            (Some(metric), _) => format!("{} {}", metric.name, report::number(&metric.name, metric.value)),
             (None, Some(message)) => format!("diverged: {message}"),
             (None, None) => "diverged".to_string(),
         };

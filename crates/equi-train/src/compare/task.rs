@@ -4,13 +4,13 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::results::{ArmSummary, Cell};
-use super::tasks::MnistRot;
-use super::{Arm, CellPlan, CompareError, MatchBy, Plan, Preset, Recipe, Symmetry};
+use super::results::{ArmSummary, Cell, Domain};
+use super::tasks::{MnistRot, NBody};
+use super::{Arm, CellPlan, CompareError, Plan, Preset, Recipe, Setting, Symmetry};
 use crate::fit::Session;
 
 /// All tasks.
-pub const TASKS: [&dyn Task; 1] = [&MnistRot];
+pub const TASKS: [&dyn Task; 2] = [&MnistRot, &NBody];
 
 /// The task called `name`.
 pub fn task(name: &str) -> Option<&'static dyn Task> {
@@ -25,27 +25,32 @@ pub trait Task: Sync {
     /// What it asks, in one line.
     fn about(&self) -> &'static str;
 
-    /// Fewest and most training samples.
-    fn train_sizes(&self) -> (usize, usize);
+    /// What its samples are.
+    fn domain(&self) -> Domain;
 
-    /// How the cells of `preset` are trained.
-    fn recipe(&self, preset: Preset) -> Recipe;
+    /// The arms it has, in the order of the tables.
+    fn arms(&self) -> &'static [Arm];
+
+    /// The networks that `--model` chooses the equivariant arm from, the default first; empty where there is no choice.
+    fn models(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// The symmetry of the task.
     fn symmetry(&self) -> Symmetry;
+
+    /// Fewest and most training samples.
+    fn train_sizes(&self) -> (usize, usize);
+
+    /// How the cells of `preset` are trained, with `model`, one of [`models`](Self::models), as the equivariant arm.
+    fn recipe(&self, preset: Preset, model: Option<&str>) -> Recipe;
 
     /// The network of `arm`, its cost, counted on the network as built on `device`, and its augmentation.
     ///
     /// # Errors
     ///
     /// When there is no network with this symmetry.
-    fn contestant(
-        &self,
-        arm: &Arm,
-        matched_by: MatchBy,
-        symmetry: Symmetry,
-        device: &Device,
-    ) -> Result<ArmSummary, CompareError>;
+    fn contestant(&self, arm: &Arm, setting: &Setting, device: &Device) -> Result<ArmSummary, CompareError>;
 
     /// Loads the data of `plan`, from the folder `data` or from where the task keeps it.
     ///

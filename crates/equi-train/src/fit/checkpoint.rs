@@ -3,6 +3,7 @@
 //! ```text
 //! <folder>/00012/state.json       step, history, seconds, and the configuration it belongs to
 //!                model.bpk        weights and running statistics
+//!                average.bpk      the same with averaged weights, if they are averaged
 //!                best.bpk         the same, of the best epoch so far
 //!                optimizer.bpk    moments
 //! ```
@@ -44,12 +45,25 @@ impl State {
     pub fn new(config: &FitConfig) -> Self {
         Self { format: FORMAT, config: config.clone(), history: Vec::new(), best: 0, seconds: 0.0 }
     }
+
+    /// Optimiser steps done.
+    pub fn step(&self) -> usize {
+        self.history.last().map_or(0, |epoch| epoch.step)
+    }
+
+    /// Whether all steps are done, or the patience is spent.
+    pub fn is_over(&self) -> bool {
+        let patience_spent =
+            self.config.patience.is_some_and(|patience| self.history.len() - self.best >= patience.max(1));
+        self.step() >= self.config.steps || patience_spent
+    }
 }
 
 /// A run as it stood after an epoch.
 pub(super) struct Restored<M> {
     pub state: State,
     pub model: M,
+    pub average: Option<M>,
     pub best: M,
     pub optimizer: ModuleOptimizer,
 }
@@ -81,6 +95,7 @@ impl Checkpoints {
         &self,
         state: &State,
         model: &M,
+        average: Option<&M>,
         best: &M,
         optimizer: &ModuleOptimizer,
     ) -> Result<(), FitError> {
@@ -91,17 +106,17 @@ impl Checkpoints {
             atomic::sweep(&self.folder)?;
             let state = serde_json::to_vec_pretty(state)?;
             let model = model.clone().into_record().into_bytes()?;
+            let average = average.map(|average| average.clone().into_record().into_bytes()).transpose()?;
             let best = best.clone().into_record().into_bytes()?;
             let optimizer = optimizer.into_bytes()?;
-            atomic::write_folder(
-                &path,
-                &[
-                    ("state.json", &state[..]),
-                    ("model.bpk", &model[..]),
-                    ("best.bpk", &best[..]),
-                    ("optimizer.bpk", &optimizer[..]),
-                ],
-            )?;
+            let mut files = vec![
+                ("state.json", &state[..]),
+                ("model.bpk", &model[..]),
+                ("best.bpk", &best[..]),
+                ("optimizer.bpk", &optimizer[..]),
+            ];
+            files.extend(average.as_ref().map(|average| ("average.bpk", &average[..])));
+            atomic::write_folder(&path, &files)?;
             for older in self.epochs()?.into_iter().filter(|&older| older < epoch) {
                 fs::remove_dir_all(self.folder.join(format!("{older:05}")))?;
             }
@@ -131,6 +146,7 @@ impl Checkpoints {
         let unreadable = |error: RecordError| failed(&path, error.to_string());
         Ok(Some(Restored {
             model: record("model.bpk").map_err(unreadable)?,
+            average: config.weight_average.map(|_| record("average.bpk")).transpose().map_err(unreadable)?,
             best: record("best.bpk").map_err(unreadable)?,
             optimizer: config.optimizer().load(path.join("optimizer.bpk")).map_err(unreadable)?,
             state,

@@ -27,6 +27,12 @@ pub struct FitConfig {
     pub warmup_steps: usize,
     /// Largest L2 norm of the gradient of one parameter tensor.
     pub clip_norm: Option<f32>,
+    /// Epochs between two checkpoints. The last epoch is always one.
+    pub epochs_per_checkpoint: usize,
+    /// Decay of the exponential moving average of the weights, which is then what is validated and kept; none for the weights
+    /// themselves. An average over many steps of a high learning rate often generalises better than its last step.
+    #[serde(default)]
+    pub weight_average: Option<f64>,
     /// Stop after this many epochs without a better validation score.
     pub patience: Option<usize>,
 }
@@ -58,6 +64,8 @@ impl FitConfig {
             schedule: Schedule::Cosine { floor: 0.0 },
             warmup_steps: steps / 20,
             clip_norm: None,
+            epochs_per_checkpoint: 1,
+            weight_average: None,
             patience: None,
         }
     }
@@ -73,6 +81,7 @@ impl FitConfig {
             ("steps", self.steps),
             ("steps_per_epoch", self.steps_per_epoch),
             ("batch_size", self.batch_size),
+            ("epochs_per_checkpoint", self.epochs_per_checkpoint),
             ("the number of training samples", train_len),
         ] {
             if value == 0 {
@@ -81,6 +90,11 @@ impl FitConfig {
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             return invalid(format!("learning_rate is {} and must be finite and positive", self.learning_rate));
+        }
+        if let Some(decay) = self.weight_average
+            && !(decay > 0.0 && decay < 1.0)
+        {
+            return invalid(format!("weight_average is {decay} and must be between 0 and 1, such as 0.999"));
         }
         if let Some(norm) = self.clip_norm
             && !(norm.is_finite() && norm > 0.0)

@@ -3,15 +3,18 @@
 //! * Every random draw is a function of `(seed, purpose, step)` ([`crate::seed`]), so the position in the random streams
 //!   is the step counter.
 //! * An *epoch* is a fixed number of optimiser steps, whatever the size of the training set. After each one the model is
-//!   validated and a checkpoint is written: weights, running statistics, optimiser state, best weights and history.
+//!   validated and, unless the configuration says less often, a checkpoint is written: weights, running statistics, optimiser state, best weights and history.
 //! * A loss that leaves the finite numbers ends the run as [`Outcome::Diverged`].
 //!
-//! [`fit`] trains any [`Problem`]; [`Classification`] is the problem of telling images apart.
+//! [`fit`] trains any [`Problem`]; [`Classification`] is the problem of telling images apart, [`Prediction`] that
+//! of telling where particles will be.
 
+mod average;
 mod checkpoint;
 mod classify;
 mod config;
 mod order;
+mod predict;
 mod problem;
 mod schedule;
 mod train;
@@ -20,6 +23,7 @@ pub use checkpoint::Checkpoints;
 pub use classify::{Classification, Classifier, error_percent, wrong_labels};
 pub use config::{FitConfig, Optimizer};
 pub use order::batch_indices;
+pub use predict::{Dynamics, Prediction, mean_squared_error, positions};
 pub use problem::{Problem, Score};
 pub use schedule::Schedule;
 pub use train::{Epoch, Event, FitError, Fitted, Outcome, Session, fit};

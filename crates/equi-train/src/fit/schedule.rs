@@ -22,6 +22,13 @@ pub enum Schedule {
     },
 }
 
+impl Default for Schedule {
+    /// Half a cosine to zero.
+    fn default() -> Self {
+        Self::Cosine { floor: 0.0 }
+    }
+}
+
 impl Schedule {
     /// Fraction of the peak rate used at `step` (from 0) of `total`, after a linear warm-up over the first `warmup` steps
     /// that reaches the peak at its last step.

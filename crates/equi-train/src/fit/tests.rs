@@ -100,7 +100,12 @@ fn two_runs_are_equal_bit_for_bit() {
 
 #[test]
 fn interrupted_after_every_epoch_and_resumed_equals_uninterrupted() {
-    let whole = trained(train(&config(), &Session::default()).unwrap());
+    interrupt_and_resume(&config());
+    interrupt_and_resume(&FitConfig { weight_average: Some(0.9), ..config() });
+}
+
+fn interrupt_and_resume(config: &FitConfig) {
+    let whole = trained(train(config, &Session::default()).unwrap());
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::new(folder.path().join("cell"));
     let images = stripes(80);
@@ -108,7 +113,7 @@ fn interrupted_after_every_epoch_and_resumed_equals_uninterrupted() {
     let resumed = loop {
         let session = Session { stop: Stop::new(), checkpoints: Some(checkpoints.clone()) };
         let stop = session.stop.clone();
-        let outcome = fit(&problem(&images), model(), &config(), &Device::flex(), &session, |event| {
+        let outcome = fit(&problem(&images), model(), config, &Device::flex(), &session, |event| {
             if matches!(event, Event::Epoch(_)) {
                 stop.raise();
             }
@@ -132,6 +137,32 @@ fn interrupted_after_every_epoch_and_resumed_equals_uninterrupted() {
 
     checkpoints.remove().unwrap();
     assert!(!checkpoints.folder().exists());
+}
+
+#[test]
+fn averaged_weights_are_the_moving_average_of_the_steps() {
+    // Runs of 1, 2, ... 12 steps end with the weights that the run of 12 steps averages.
+    let decay = 0.75_f64;
+    let after = |steps, weight_average| {
+        let config =
+            FitConfig { steps, steps_per_epoch: steps, warmup_steps: 0, schedule: Schedule::Constant, ..config() };
+        let fitted = trained(train(&FitConfig { weight_average, ..config }, &Session::default()).unwrap());
+        bits(&fitted.model).into_iter().map(f32::from_bits).collect::<Vec<_>>()
+    };
+    let mut expected: Vec<f32> = {
+        let initial = model().valid();
+        bits(&initial).into_iter().map(f32::from_bits).collect()
+    };
+    for steps in 1..=12 {
+        let t = (steps - 1) as f64;
+        let d = decay.min((1.0 + t) / (10.0 + t)) as f32;
+        for (average, weight) in expected.iter_mut().zip(after(steps, None)) {
+            *average = d * *average + (1.0 - d) * weight;
+        }
+    }
+    for (average, expected) in after(12, Some(decay)).iter().zip(&expected) {
+        assert!((average - expected).abs() < 1e-5, "{average} is not {expected}");
+    }
 }
 
 #[test]

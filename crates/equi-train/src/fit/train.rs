@@ -10,6 +10,7 @@ use burn::tensor::Device;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::average::Average;
 use super::checkpoint::State;
 use super::{Checkpoints, FitConfig, Problem, Score, batch_indices};
 use crate::seed::{Purpose, stream};
@@ -148,16 +149,21 @@ pub fn fit<P: Problem>(
         Some(checkpoints) => checkpoints.load(config, &model)?,
         None => None,
     };
-    let (mut state, mut model, mut best, mut optimizer) = match restored {
-        Some(restored) => (restored.state, restored.model.train(), Some(restored.best), restored.optimizer),
-        None => (State::new(config), model.valid().train(), None, config.optimizer()),
+    let average = |model: &P::Model| config.weight_average.map(|decay| Average::new(model, decay));
+    let (mut state, mut model, mut average, mut best, mut optimizer) = match restored {
+        Some(restored) => {
+            let average = restored.average.as_ref().and_then(average);
+            (restored.state, restored.model.train(), average, Some(restored.best), restored.optimizer)
+        }
+        None => {
+            let model = model.valid();
+            (State::new(config), model.clone().train(), average(&model), None, config.optimizer())
+        }
     };
 
     loop {
-        let begin = state.history.last().map_or(0, |epoch| epoch.step);
-        let patience_spent =
-            config.patience.is_some_and(|patience| state.history.len() - state.best >= patience.max(1));
-        if let Some(best) = best.as_ref().filter(|_| begin >= config.steps || patience_spent) {
+        let begin = state.step();
+        if let Some(best) = best.as_ref().filter(|_| state.is_over()) {
             return Ok(Outcome::Trained(Fitted {
                 model: best.clone(),
                 best_epoch: state.best,
@@ -184,14 +190,19 @@ pub fn fit<P: Problem>(
             });
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
             model = optimizer.step(config.rate(step), model, gradients);
+            if let Some(average) = &mut average {
+                average.update(&model, step);
+            }
             watch(Event::Step { step: step + 1, total: config.steps });
         }
 
         let train_loss = losses.map_or(0.0, |sum| sum.into_scalar::<f64>()) / (end - begin) as f64;
         state.seconds += started.elapsed().as_secs_f64();
-        let snapshot = model.valid();
+        let current = model.valid();
+        let averaged = average.as_ref().map(|average| average.put(model.valid()));
+        let snapshot = averaged.as_ref().unwrap_or(&current);
         let validation = problem
-            .validate(&snapshot, &inference, &session.stop)
+            .validate(snapshot, &inference, &session.stop)
             .ok_or_else(|| session.interrupted(state.history.len()))?;
         if !train_loss.is_finite() || !validation.is_finite() {
             let quantity = if train_loss.is_finite() { "validation" } else { "training" };
@@ -218,8 +229,9 @@ pub fn fit<P: Problem>(
             Some(kept) if !improved => kept,
             _ => snapshot.clone(),
         };
-        if let Some(checkpoints) = &session.checkpoints {
-            checkpoints.save(&state, &snapshot, &kept, &optimizer)?;
+        let due = state.is_over() || state.history.len().is_multiple_of(config.epochs_per_checkpoint);
+        if let Some(checkpoints) = session.checkpoints.as_ref().filter(|_| due) {
+            checkpoints.save(&state, &current, averaged.as_ref(), &kept, &optimizer)?;
         }
         best = Some(kept);
         watch(Event::Epoch(&state.history[state.history.len() - 1]));

@@ -1,5 +1,6 @@
 //! The networks that are compared.
 
+pub mod dynamics;
 pub mod plain;
 pub mod steerable;
 

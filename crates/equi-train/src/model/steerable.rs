@@ -232,7 +232,7 @@ fn maximum_over_pixels(features: Tensor<4>) -> Tensor<2> {
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
-    use crate::compare::probe::exact_error;
+    use crate::compare::probe::image::exact_error;
     use crate::cost::parameters;
     use burn::optim::{AdamConfig, GradientsParams};
     use equi_core::check::{FieldFn, probe};

@@ -1,3 +1,4 @@
+use super::words::words;
 use crate::compare::{
     results::{ArmSummary, Cell, EquivarianceError, Results},
     stats::{largest, mean},
@@ -6,7 +7,8 @@ use crate::compare::{
 /// One arm over all its cells: means of what it costs, the largest of its equivariance errors and peaks of memory.
 pub(super) struct ArmDigest<'a> {
     pub arm: &'a ArmSummary,
-    pub exact_untrained: Option<f64>,
+    /// In the order of [`Words::errors`](super::words::Words::errors).
+    pub errors: Vec<Option<f64>>,
     pub exact: Option<f64>,
     pub rotation_45: Option<f64>,
     pub resampling_floor_45: Option<f64>,
@@ -20,13 +22,14 @@ impl<'a> ArmDigest<'a> {
         let worst = |pick: fn(&EquivarianceError) -> Option<f64>| {
             done().filter_map(|cell| pick(cell.equivariance_error.as_ref()?)).reduce(largest)
         };
-        let speeds: Vec<f64> = done().map(|cell| cell.samples_per_second).filter(|speed| speed.is_finite()).collect();
+        let speed = |cell: &Cell| Some(cell.samples_per_second).filter(|speed| speed.is_finite() && *speed > 0.0);
+        let speeds: Vec<f64> = done().filter_map(speed).collect();
         Self {
             arm,
-            exact_untrained: worst(|error| error.exact_untrained),
+            errors: words(results.domain).errors.iter().map(|column| worst(column.pick)).collect(),
             exact: worst(|error| error.exact),
-            rotation_45: worst(|error| Some(error.rotation_45)),
-            resampling_floor_45: worst(|error| Some(error.resampling_floor_45)),
+            rotation_45: worst(|error| error.rotation_45),
+            resampling_floor_45: worst(|error| error.resampling_floor_45),
             samples_per_second: mean(&speeds),
             peak_rss_mib: done().filter_map(|cell| cell.peak_rss_mib).reduce(f64::max),
         }
@@ -42,4 +45,9 @@ pub(super) fn train_seconds(results: &Results, arm: &str, size: usize) -> Option
     let seconds: Vec<f64> =
         results.at(arm, size).filter(|cell| Cell::value(cell).is_some()).map(|cell| cell.train_seconds).collect();
     mean(&seconds)
+}
+
+/// Whether an arm has been trained, and so has a cost worth comparing.
+pub(super) fn is_trained(results: &Results, arm: &str) -> bool {
+    results.of_arm(arm).any(|cell| cell.steps > 0)
 }

@@ -6,9 +6,10 @@ use super::{
     digest::{ArmDigest, train_seconds},
     number::{self, capital, count, duration, enumeration, typeset},
     plot::{self, Plot},
+    words::words,
 };
 use crate::compare::{
-    results::{Cell, CellStatus, Results},
+    results::{CellStatus, Results},
     stats::{interval, mean},
 };
 
@@ -52,7 +53,7 @@ fn write_page(page: &mut String, results: &Results, name: &str) -> std::fmt::Res
     equivariance(page, results)?;
     plots(page, plot::equivariance(results))?;
 
-    let curves = plot::validation(results);
+    let curves = plot::validation(results, name);
     if !curves.is_empty() {
         page.push_str("<h2>Validation during training</h2>\n");
         legend(page, results)?;
@@ -202,29 +203,26 @@ fn costs(page: &mut String, results: &Results) -> std::fmt::Result {
 
 fn equivariance(page: &mut String, results: &Results) -> std::fmt::Result {
     let arms: Vec<ArmDigest> = results.arms.iter().map(|arm| ArmDigest::new(results, arm)).collect();
-    if arms.iter().all(|arm| arm.rotation_45.is_none()) {
+    let words = words(results.domain);
+    if arms.iter().all(|arm| arm.errors.iter().all(Option::is_none)) {
         page.push_str("<p>No network was measured.</p>\n");
         return Ok(());
     }
-    page.push_str(
-        "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">arm</th><th scope=\"col\">exact,<br>untrained</th>\
-         <th scope=\"col\">exact,<br>trained</th><th scope=\"col\">45°,<br>trained</th></tr></thead>\n<tbody>\n",
-    );
+    page.push_str("<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">arm</th>");
+    for column in words.errors {
+        write!(page, "<th scope=\"col\">{}</th>", column.page)?;
+    }
+    page.push_str("</tr></thead>\n<tbody>\n");
     for arm in &arms {
         write!(page, "<tr><th scope=\"row\">{}{}</th>", key(results, &arm.arm.name), escape(&arm.arm.name))?;
-        for value in [arm.exact_untrained, arm.exact, arm.rotation_45] {
+        for &value in &arm.errors {
             write!(page, "<td>{}</td>", value.map_or_else(|| "–".into(), typeset))?;
         }
         page.push_str("</tr>\n");
     }
     let floor = arms.iter().filter_map(|arm| arm.resampling_floor_45).reduce(f64::max);
     let floor = floor.map(|floor| format!(" Resampling alone changes the images by {}.", typeset(floor)));
-    writeln!(
-        page,
-        "</tbody></table></div>\n<p class=\"note\">How much a transformation of the input changes the logits, relative \
-         to their norm; the largest over the networks of an arm. Rounding in single precision is about 10⁻⁷ to 10⁻⁶.{}</p>",
-        floor.unwrap_or_default()
-    )?;
+    writeln!(page, "</tbody></table></div>\n<p class=\"note\">{}{}</p>", words.page_note, floor.unwrap_or_default())?;
     Ok(())
 }
 
@@ -274,8 +272,16 @@ fn meaning(page: &mut String, results: &Results, name: &str) -> std::fmt::Result
         "flops" => "All arms were given about the same number of floating-point operations per sample",
         _ => "The arms were matched as named above",
     };
+    let training = if results.recipe.arm_rates.is_empty() {
+        "Optimiser, learning rate, schedule, number of steps and samples a step are the same for all arms. One learning rate \
+         for all need not be the best one for each; `--learning-rate` tries another."
+    } else {
+        "Optimiser, schedule, number of steps and samples a step are the same for all arms. Learning rates are those that the \
+         task gives each arm; `--learning-rate` gives all the same."
+    };
+    let words = words(results.domain);
     page.push_str("<h2>What the numbers mean</h2>\n<dl>\n");
-    for (term, text) in [
+    let terms = [
         (capital(quantity), "Measured once on the test set, with the weights of the epoch that did best on the validation \
             split. The test set is the same for all arms, sizes and seeds and chooses nothing.".to_string()),
         ("Confidence interval".into(), "The 95 % interval of the mean over the seeds by Student's t distribution. It \
@@ -285,27 +291,22 @@ fn meaning(page: &mut String, results: &Results, name: &str) -> std::fmt::Result
             finite is not in the interval, and it says nothing about other architectures or training recipes.".into()),
         ("Seed".into(), "Decides the initial weights, which samples are drawn, their order and the augmentation. Smaller \
             training sets are contained in the larger ones of the same seed.".into()),
-        ("Training".into(), "Optimiser, learning rate, schedule, number of steps and samples a step are the same for all \
-            arms. One learning rate for all need not be the best one for each; `--learning-rate` tries another.".into()),
-        ("Augmentation".into(), "Moves the training samples anew at every step. Where that is a turn of images, it \
-            resamples them a second time, after the resampling that made the task: the augmented arm trains on images a \
-            little smoother than those it is tested on.".into()),
+        ("Training".into(), training.into()),
+        ("Augmentation".into(), words.augmentation.into()),
         ("Parameters and FLOPs".into(), format!("{matched}. Parameters are counted on the built network; FLOPs are those \
             of one forward pass of one sample, two for a multiply-add, layer by layer. Augmentation costs nothing in \
             FLOPs here and shows in the samples per second.")),
         ("Samples per second, training time, peak memory".into(), "Wall clock of the training loop on this machine and device; compare them within this report only. Peak memory is that of the whole \
             process, data set included, while it worked on a network; the largest over the networks of an arm. On a GPU, \
             its own memory is not in it. Where the system does not reset it, it is the peak of the process so far.".into()),
-        ("Equivariance error".into(), "‖f(g·x) − f(x)‖ / ‖f(x)‖ for the logits f of a batch of test images x. Exact \
-            symmetries g are the quarter turns, and flips if the group has them, which move pixels without changing them: an equivariant network is \
-            at rounding level, trained or not. A dash stands where the group has none of these. A turn by 45° has to \
-            resample the image.".into()),
-        ("Resampling floor".into(), "The same ratio for the images themselves, turned by 45° and back: what interpolation \
-            alone loses. A 45° error near or below the floor cannot be told from interpolation.".into()),
+        ("Equivariance error".into(), words.definition.into()),
         ("Diverged".into(), "The loss left the finite numbers. Such a network has no test metric and is left out of the \
             means, which then flatter its arm: read them with that in mind.".into()),
-    ] {
-        writeln!(page, "<dt>{}</dt><dd>{}</dd>", escape(&term), escape(&text))?;
+    ];
+    let (diverged, others) = terms.split_last().expect("there are terms");
+    let floor = words.floor.map(|floor| ("Resampling floor".into(), floor.into()));
+    for (term, text) in others.iter().chain(&floor).chain([diverged]) {
+        writeln!(page, "<dt>{}</dt><dd>{}</dd>", escape(term), escape(text))?;
     }
     page.push_str("</dl>\n");
     Ok(())
@@ -327,7 +328,7 @@ fn reproduce(page: &mut String, results: &Results) -> std::fmt::Result {
         ("Seeds", seeds.join(", ")),
         ("Steps", enumeration(&steps)),
         ("Samples a step", count(results.recipe.batch_size as u64)),
-        ("Peak learning rate", results.recipe.learning_rate.to_string()),
+        ("Peak learning rate", number::rates(&results.recipe)),
         ("Results schema", results.schema.to_string()),
     ] {
         writeln!(page, "<div><dt>{term}</dt><dd>{}</dd></div>", escape(&value))?;
@@ -348,13 +349,16 @@ fn cells(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
         page,
         "<h2>Every network</h2>\n<details><summary>{} rows</summary>\n<div class=\"scroll\"><table>\n<thead><tr>\
          <th scope=\"col\">arm</th><th scope=\"col\">samples</th><th scope=\"col\">seed</th><th scope=\"col\">{}</th>\
-         <th scope=\"col\">best epoch</th><th scope=\"col\">steps</th><th scope=\"col\">time</th>\
-         <th scope=\"col\">exact</th><th scope=\"col\">45°</th></tr></thead>\n<tbody>\n",
+         <th scope=\"col\">best epoch</th><th scope=\"col\">steps</th><th scope=\"col\">time</th>",
         results.cells.len(),
         escape(name)
     )?;
+    let errors = || words(results.domain).errors.iter().filter(|column| column.cells.is_some());
+    for column in errors() {
+        write!(page, "<th scope=\"col\">{}</th>", column.cells.unwrap_or_default())?;
+    }
+    page.push_str("</tr></thead>\n<tbody>\n");
     for cell in &results.cells {
-        let error = |pick: fn(&Cell) -> Option<f64>| pick(cell).map_or_else(|| "–".into(), typeset);
         let value = match (cell.status, cell.value()) {
             (CellStatus::Diverged, _) => {
                 let reason = cell.message.as_deref().map(|message| format!("<small>{}</small>", escape(message)));
@@ -363,9 +367,9 @@ fn cells(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
             (CellStatus::Done, Some(value)) => format!("<td>{}</td>", number::metric(name, value)),
             (CellStatus::Done, None) => "<td>–</td>".into(),
         };
-        writeln!(
+        write!(
             page,
-            "<tr><td>{}{}</td><td>{}</td><td>{}</td>{value}<td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td>{}{}</td><td>{}</td><td>{}</td>{value}<td>{}</td><td>{}</td><td>{}</td>",
             key(results, &cell.arm),
             escape(&cell.arm),
             count(cell.train_size as u64),
@@ -373,9 +377,12 @@ fn cells(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
             cell.best_epoch,
             count(cell.steps as u64),
             duration(cell.train_seconds),
-            error(|cell| cell.equivariance_error.and_then(|error| error.exact)),
-            error(|cell| cell.equivariance_error.map(|error| error.rotation_45)),
         )?;
+        for column in errors() {
+            let error = cell.equivariance_error.as_ref().and_then(column.pick);
+            write!(page, "<td>{}</td>", error.map_or_else(|| "–".into(), typeset))?;
+        }
+        page.push_str("</tr>\n");
     }
     page.push_str("</tbody></table></div>\n</details>\n");
     Ok(())
@@ -429,6 +436,25 @@ mod tests {
             "4.3\u{202f}×\u{202f}10⁻⁷",
         ] {
             assert!(page.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn points_are_not_spoken_of_as_images() {
+        let page = html(&points(2));
+        for part in [
+            "<h2>Test MSE</h2>",
+            "<small>0.00",
+            "Under random rotations",
+            "‖f(g·x) − g·f(x)‖",
+            "<dt>Peak learning rate</dt><dd>0.01; equivariant 0.0005</dd>",
+            "Learning rates are those that the task gives each arm",
+            "Validation MSE with 100 training samples",
+        ] {
+            assert!(page.contains(part), "{part}");
+        }
+        for wrong in ["45°", "logits", "pixels", "Resampling", "percent of", "NaN"] {
+            assert!(!page.contains(wrong), "{wrong}");
         }
     }
 

@@ -10,6 +10,7 @@ mod rows;
 mod sample;
 mod table;
 mod verdict;
+mod words;
 
 use std::{
     fs, io,
@@ -68,6 +69,11 @@ pub enum ReportError {
     /// A row could not be formed.
     #[error("results.csv cannot be formed: {0}")]
     Csv(#[from] ::csv::Error),
+}
+
+/// A value of the metric called `name`, as reports write it.
+pub fn number(name: &str, value: f64) -> String {
+    number::metric(name, value)
 }
 
 /// Fills what follows from the cells: the summary and the verdict.
@@ -131,15 +137,17 @@ mod tests {
         results.cells[1].equivariance_error = Some(EquivarianceError {
             exact_untrained: Some(f64::INFINITY),
             exact: Some(0.5),
-            rotation_45: f64::NAN,
-            resampling_floor_45: 0.1,
+            rotation_45: Some(f64::NAN),
+            resampling_floor_45: Some(0.1),
         });
         conclude(&mut results);
         write(&results, folder.path()).unwrap();
         let back = read(&folder.path().join(JSON)).unwrap();
         assert!(back.cells[0].validation_curve[2].is_nan());
         let error = back.cells[1].equivariance_error.unwrap();
-        assert!(error.exact_untrained.unwrap().is_nan() && error.rotation_45.is_nan() && error.exact == Some(0.5));
+        assert!(
+            error.exact_untrained.unwrap().is_nan() && error.rotation_45.unwrap().is_nan() && error.exact == Some(0.5)
+        );
         assert_eq!(json(&back), json(&results));
     }
 

@@ -1,5 +1,7 @@
 //! How numbers are written for people.
 
+use crate::compare::Recipe;
+
 /// `12000` as `12,000`.
 pub(super) fn count(value: u64) -> String {
     let digits = value.to_string();
@@ -90,6 +92,12 @@ pub(super) fn duration(seconds: f64) -> String {
 /// A metric: percentages to two decimals, everything else to three digits.
 pub(super) fn metric(name: &str, value: f64) -> String {
     if name.ends_with('%') { format!("{value:.2}") } else { plain(value) }
+}
+
+/// The peak learning rates: `0.001; equivariant 0.0005`.
+pub(super) fn rates(recipe: &Recipe) -> String {
+    let own: String = recipe.arm_rates.iter().map(|(arm, rate)| format!("; {arm} {rate}")).collect();
+    format!("{}{own}", recipe.learning_rate)
 }
 
 /// A metric's name without its unit, and the unit with a leading space: `("test error", " %")`.

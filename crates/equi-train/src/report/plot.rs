@@ -11,9 +11,13 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-use super::{digest::train_seconds, number};
+use super::{
+    digest::{is_trained, train_seconds},
+    number,
+    words::words,
+};
 use crate::compare::{
-    results::{CellStatus, EquivarianceError, Results},
+    results::{ArmSummary, CellStatus, Results},
     stats::mean,
 };
 
@@ -34,8 +38,7 @@ pub(super) struct Plot {
 
 /// The place of an arm in the palette: known names keep their colour from report to report.
 pub(super) fn style(results: &Results, arm: &str) -> usize {
-    const KNOWN: [&str; STYLES] =
-        ["equivariant", "augmented", "plain", "equivariant-augmented", "augmented-tta", "canonical"];
+    const KNOWN: [&str; STYLES] = ["equivariant", "augmented", "plain", "equivariant-augmented", "linear", "canonical"];
     KNOWN
         .iter()
         .position(|&known| known == arm)
@@ -123,15 +126,16 @@ pub(super) fn learning(results: &Results, name: &str) -> Option<Plot> {
 pub(super) fn flops(results: &Results, name: &str) -> Option<Plot> {
     let size = results.cells.iter().filter(|cell| cell.value().is_some()).map(|cell| cell.train_size).max()?;
     let y = Axis::fitting(
-        results.cells.iter().filter(|cell| cell.train_size == size).filter_map(|cell| cell.value()),
+        results.cells.iter().filter(|cell| cell.train_size == size && cell.steps > 0).filter_map(|cell| cell.value()),
         number::tick,
     )?;
     let mega = |flops: u64| flops as f64 / 1e6;
-    let x = Axis::fitting_wide(results.arms.iter().map(|arm| mega(arm.flops_per_sample)), number::tick)?;
+    let arms: Vec<&ArmSummary> = results.arms.iter().filter(|arm| is_trained(results, &arm.name)).collect();
+    let x = Axis::fitting_wide(arms.iter().map(|arm| mega(arm.flops_per_sample)), number::tick)?;
     let mut marks = Vec::new();
-    for (place, arm) in results.arms.iter().enumerate() {
+    for (place, arm) in arms.iter().enumerate() {
         let colour = style(results, &arm.name);
-        let at = x.at(mega(arm.flops_per_sample)) + dodge(place, results.arms.len(), x.length() * 0.012);
+        let at = x.at(mega(arm.flops_per_sample)) + dodge(place, arms.len(), x.length() * 0.012);
         let values = results.values(&arm.name, size);
         marks.extend(values.iter().map(|&value| Mark::dot(at, y.at(value), colour)));
         marks.extend(mean(&values).map(|mean| Mark::Marker { at: (at, y.at(mean)), colour }));
@@ -153,6 +157,7 @@ pub(super) fn seconds(results: &Results, name: &str) -> Option<Plot> {
     let points: Vec<(usize, Vec<(f64, f64)>)> = results
         .arms
         .iter()
+        .filter(|arm| is_trained(results, &arm.name))
         .map(|arm| {
             let line = sizes.iter().filter_map(|&size| {
                 Some((train_seconds(results, &arm.name, size)?, mean(&results.values(&arm.name, size))?))
@@ -182,24 +187,21 @@ pub(super) fn seconds(results: &Results, name: &str) -> Option<Plot> {
 
 /// Equivariance errors: exact symmetries before and after training, and 45 degrees beside the resampling floor.
 pub(super) fn equivariance(results: &Results) -> Option<Plot> {
-    type Pick = fn(&EquivarianceError) -> Option<f64>;
-    const PICKS: [(&str, Pick); 3] = [
-        ("exact, before", |error| error.exact_untrained),
-        ("exact, after", |error| error.exact),
-        ("45°, after", |error| Some(error.rotation_45)),
-    ];
+    let words = words(results.domain);
     let errors =
         || results.cells.iter().filter_map(|cell| Some((cell.arm.as_str(), cell.equivariance_error.as_ref()?)));
     let positive = |value: f64| value.is_finite() && value > 0.0;
     let floors: Vec<f64> =
-        errors().map(|(_, error)| error.resampling_floor_45).filter(|&floor| positive(floor)).collect();
-    let values =
-        errors().flat_map(|(_, error)| PICKS.map(|(_, pick)| pick(error))).flatten().filter(|&value| positive(value));
+        errors().filter_map(|(_, error)| error.resampling_floor_45).filter(|&floor| positive(floor)).collect();
+    let values = errors()
+        .flat_map(|(_, error)| words.errors.iter().filter_map(|column| (column.pick)(error)))
+        .filter(|&value| positive(value));
     let y = Axis::log(values.chain(floors.iter().copied()), 0.08)?.with_decades();
     let x = Axis {
-        range: -0.5..3.2,
+        // The floor, where there is one, is named at the right.
+        range: -0.5..words.errors.len() as f64 + if floors.is_empty() { -0.5 } else { 0.2 },
         log: false,
-        ticks: PICKS.iter().enumerate().map(|(i, (label, _))| (i as f64, (*label).into())).collect(),
+        ticks: words.errors.iter().enumerate().map(|(i, column)| (i as f64, column.plot.into())).collect(),
     };
     let mut marks = Vec::new();
     if let Some(floor) = mean(&floors).map(|floor| y.at(floor)) {
@@ -208,9 +210,9 @@ pub(super) fn equivariance(results: &Results) -> Option<Plot> {
     }
     for (place, arm) in results.arms.iter().enumerate() {
         let colour = style(results, &arm.name);
-        for (column, (_, pick)) in PICKS.iter().enumerate() {
-            let at = column as f64 + dodge(place, results.arms.len(), 0.6 / results.arms.len().max(1) as f64);
-            for value in results.of_arm(&arm.name).filter_map(|cell| pick(cell.equivariance_error.as_ref()?)) {
+        for (place_of_column, column) in words.errors.iter().enumerate() {
+            let at = place_of_column as f64 + dodge(place, results.arms.len(), 0.6 / results.arms.len().max(1) as f64);
+            for value in results.of_arm(&arm.name).filter_map(|cell| (column.pick)(cell.equivariance_error.as_ref()?)) {
                 if value == 0.0 {
                     marks.push(Mark::Marker { at: (at, y.range.start), colour });
                 } else if positive(value) {
@@ -223,21 +225,21 @@ pub(super) fn equivariance(results: &Results) -> Option<Plot> {
     }
     Some(Plot {
         title: "Relative equivariance error".into(),
-        caption:
-            "One shape per network, before and after training. Exact symmetries are the quarter turns (and flips) in the group, which only move pixels; \
-                  the line is what turning the images by 45° and back does to the images themselves. A shape on the \
-                  lower edge is an error of exactly 0, a cross at the upper edge one that is not finite."
-                .into(),
+        caption: format!(
+            "One shape per network, before and after training. {} A shape on the lower edge is an error of exactly 0, a cross \
+             at the upper edge one that is not finite.",
+            words.plot_note
+        ),
         svg: draw(&x, &y, "", &marks),
     })
 }
 
 /// Validation error by epoch, one plot per training-set size.
-pub(super) fn validation(results: &Results) -> Vec<Plot> {
-    results.sizes().into_iter().filter_map(|size| validation_at(results, size)).collect()
+pub(super) fn validation(results: &Results, name: &str) -> Vec<Plot> {
+    results.sizes().into_iter().filter_map(|size| validation_at(results, name, size)).collect()
 }
 
-fn validation_at(results: &Results, size: usize) -> Option<Plot> {
+fn validation_at(results: &Results, name: &str, size: usize) -> Option<Plot> {
     let cells = || results.cells.iter().filter(|cell| cell.train_size == size);
     let y = Axis::fitting(cells().flat_map(|cell| cell.validation_curve.iter().copied()), number::tick)?;
     let epochs = cells().map(|cell| cell.validation_curve.len()).max()?;
@@ -264,8 +266,10 @@ fn validation_at(results: &Results, size: usize) -> Option<Plot> {
         }
         marks.push(Mark::line(line, Paint::Arm(colour), 3));
     }
+    let (quantity, unit) = number::quantity(name);
+    let quantity = format!("Validation {}", quantity.strip_prefix("test ").unwrap_or(quantity));
     Some(Plot {
-        title: format!("Validation error (%) with {} training samples", number::count(size as u64)),
+        title: format!("{} with {} training samples", with_unit(&quantity, unit), number::count(size as u64)),
         caption:
             "One line a seed; the shape is the epoch whose weights were tested, a cross the end of a network that \
                   diverged."
@@ -529,7 +533,7 @@ mod tests {
             seconds(&results, "test error %"),
             equivariance(&results),
         ];
-        for plot in plots.into_iter().map(Option::unwrap).chain(validation(&results)) {
+        for plot in plots.into_iter().map(Option::unwrap).chain(validation(&results, "test error %")) {
             assert!(!plot.svg.contains("\"#"), "a fixed colour is left in {}: {}", plot.title, plot.svg);
             assert!(plot.svg.contains("var(--arm-0)") && plot.svg.contains("var(--arm-2)"), "{}", plot.title);
             assert!(!plot.svg.contains("NaN") && !plot.svg.contains("inf"), "{}", plot.title);
@@ -555,7 +559,25 @@ mod tests {
             learning(&results, "m").is_none() && equivariance(&results).is_none() && flops(&results, "m").is_none()
         );
         results.cells.clear();
-        assert!(validation(&results).is_empty());
+        assert!(validation(&results, "m").is_empty());
+    }
+
+    #[test]
+    fn what_was_not_trained_has_no_place_among_the_costs() {
+        let results = points(2);
+        let curve = learning(&results, "test MSE").unwrap();
+        assert_eq!(curve.title, "Test MSE against training samples");
+        let linear = format!("var(--arm-{})", style(&results, "linear"));
+        assert!(curve.svg.contains(&linear));
+        for plot in [flops(&results, "test MSE").unwrap(), seconds(&results, "test MSE").unwrap()] {
+            assert!(
+                !plot.svg.contains(&linear) && !plot.svg.contains("NaN") && !plot.svg.contains("inf"),
+                "{}",
+                plot.title
+            );
+        }
+        assert!(equivariance(&results).unwrap().svg.contains("after training"));
+        assert_eq!(validation(&results, "test MSE")[0].title, "Validation MSE with 100 training samples");
     }
 
     #[test]

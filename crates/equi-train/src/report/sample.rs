@@ -1,6 +1,11 @@
 //! Invented results for tests: the right shape, no meaning.
 
-use crate::compare::{Recipe, results::*};
+use std::collections::BTreeMap;
+
+use crate::{
+    compare::{Growth, Recipe, results::*},
+    fit::Schedule,
+};
 
 /// Three arms, sizes 100, 400 and 1,600, the seeds 0 to `seeds`; the values of a cell are spread evenly about its mean.
 pub(super) fn sample(seeds: u64) -> Results {
@@ -48,8 +53,8 @@ pub(super) fn sample(seeds: u64) -> Results {
                     equivariance_error: Some(EquivarianceError {
                         exact_untrained: Some([0.62, 0.62, 2.1e-7][a] * (1.0 + 0.1 * place)),
                         exact: Some([1.1, 0.40, 4.3e-7][a] * (1.0 + 0.02 * place)),
-                        rotation_45: [1.2, 0.43, 0.062][a] * (1.0 + 0.1 * place) * [1.2, 1.0, 0.8][s],
-                        resampling_floor_45: 0.094,
+                        rotation_45: Some([1.2, 0.43, 0.062][a] * (1.0 + 0.1 * place) * [1.2, 1.0, 0.8][s]),
+                        resampling_floor_45: Some(0.094),
                     }),
                     validation_curve: curve,
                     best_epoch: 20 + seed as usize % 4,
@@ -65,6 +70,7 @@ pub(super) fn sample(seeds: u64) -> Results {
     let mut results = Results {
         schema: SCHEMA,
         task: "mnist-rot".into(),
+        domain: Domain::Images,
         preset: "quick".into(),
         device: "flex".into(),
         burn: "0.22.1".into(),
@@ -76,11 +82,17 @@ pub(super) fn sample(seeds: u64) -> Results {
             seeds,
             test_size: 2000,
             steps_per_100: 48,
+            growth: Growth::SquareRoot,
             epochs: 24,
             batch_size: 50,
             learning_rate: 0.01,
+            arm_rates: BTreeMap::new(),
+            schedule: Schedule::default(),
             weight_decay: 1e-4,
+            clip_norm: None,
+            weight_average: None,
             validation_one_in: 5,
+            validation_size: 0,
         },
         arms: arms
             .iter()
@@ -96,6 +108,50 @@ pub(super) fn sample(seeds: u64) -> Results {
         summary: Vec::new(),
         verdict: String::new(),
     };
+    super::conclude(&mut results);
+    results
+}
+
+/// The same numbers as if they were squared errors of points: a thousandth of the values, errors of points, and a `linear` arm
+/// that was not trained.
+pub(super) fn points(seeds: u64) -> Results {
+    let mut results = sample(seeds);
+    results.task = "nbody".into();
+    results.domain = Domain::Points;
+    results.recipe.arm_rates.insert("equivariant".into(), 5e-4);
+    results.recipe.validation_size = 2000;
+    for cell in &mut results.cells {
+        let metric = cell.metric.as_mut().unwrap();
+        *metric = Metric { name: "test MSE".into(), value: metric.value / 1000.0 };
+        cell.validation_curve.iter_mut().for_each(|value| *value /= 1000.0);
+        let error = cell.equivariance_error.as_mut().unwrap();
+        (error.rotation_45, error.resampling_floor_45) = (None, None);
+    }
+    let plain: Vec<Cell> = results.of_arm("plain").cloned().collect();
+    results.cells.extend(plain.into_iter().map(|cell| Cell {
+        arm: "linear".into(),
+        metric: Some(Metric { name: "test MSE".into(), value: 0.085 }),
+        equivariance_error: Some(EquivarianceError {
+            exact_untrained: Some(1e-7),
+            exact: Some(1e-7),
+            rotation_45: None,
+            resampling_floor_45: None,
+        }),
+        validation_curve: Vec::new(),
+        best_epoch: 0,
+        train_seconds: 0.0,
+        steps: 0,
+        samples_per_second: 0.0,
+        ..cell
+    }));
+    let linear = ArmSummary {
+        name: "linear".into(),
+        model: "LinearMotion".into(),
+        parameters: 1,
+        flops_per_sample: 30,
+        augmentation: "none".into(),
+    };
+    results.arms.push(linear);
     super::conclude(&mut results);
     results
 }

@@ -2,7 +2,7 @@
 
 use comfy_table::{Cell as Entry, CellAlignment, Table, presets};
 
-use super::{digest::ArmDigest, number};
+use super::{digest::ArmDigest, number, words::words};
 use crate::compare::results::{CellStatus, Results};
 
 /// Two tables: the metric by arm and training-set size, and what every arm costs and how equivariant it is.
@@ -19,25 +19,25 @@ pub fn table(results: &Results) -> String {
         errors.add_row([Entry::new(&arm.name)].into_iter().chain(row));
     }
     let arms: Vec<ArmDigest> = results.arms.iter().map(|arm| ArmDigest::new(results, arm)).collect();
+    let words = words(results.domain);
     let mut costs = plain_table();
-    costs.set_header([
-        "arm",
-        "parameters",
-        "MFLOPs\na sample",
-        "samples/s\ntraining",
-        "exact\nerror",
-        "45 degree\nerror",
-    ]);
+    costs.set_header(
+        ["arm", "parameters", "MFLOPs\na sample", "samples/s\ntraining"]
+            .into_iter()
+            .chain(words.errors.iter().filter_map(|column| column.table)),
+    );
     for arm in &arms {
-        let error = |value: Option<f64>| value.map_or("–".into(), number::magnitude);
-        costs.add_row([
-            arm.arm.name.clone(),
-            number::count(arm.arm.parameters as u64),
-            number::plain(arm.mega_flops()),
-            arm.samples_per_second.map_or("–".into(), number::plain),
-            error(arm.exact),
-            error(arm.rotation_45),
-        ]);
+        let shown = words.errors.iter().zip(&arm.errors).filter(|(column, _)| column.table.is_some());
+        costs.add_row(
+            [
+                arm.arm.name.clone(),
+                number::count(arm.arm.parameters as u64),
+                number::plain(arm.mega_flops()),
+                arm.samples_per_second.map_or("–".into(), number::plain),
+            ]
+            .into_iter()
+            .chain(shown.map(|(_, error)| error.map_or("–".into(), number::magnitude))),
+        );
     }
     let floor = arms.iter().filter_map(|arm| arm.resampling_floor_45).reduce(f64::max);
     let floor = floor.map(|floor| format!(".\nResampling alone changes the images by {}", number::magnitude(floor)));
@@ -46,8 +46,8 @@ pub fn table(results: &Results) -> String {
     }
     format!(
         "{errors}\nMean over the seeds [95 % confidence interval]; lower is better.\n\n{costs}\n\
-         Error: relative change of the logits under the quarter turns (and flips) in the\n\
-         group (exact) and under 45 degrees, the largest over the networks of an arm{}.\n",
+         {}{}.\n",
+        words.table_note,
         floor.unwrap_or_default()
     )
 }

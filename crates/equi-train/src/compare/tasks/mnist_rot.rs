@@ -1,22 +1,24 @@
 //! `mnist-rot`: which digit is it, in any orientation?
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::Device;
 
 use crate::augment::Augmentation;
-use crate::compare::results::{ArmSummary, Cell, CellStatus, Metric};
+use crate::compare::cell::{Tested, train_cell};
+use crate::compare::results::{ArmSummary, Cell, Domain, Metric};
 use crate::compare::{
-    Arm, CellPlan, CompareError, MatchBy, Network, Plan, Preset, Recipe, Symmetry, Task, Trials, nearest_width, probe,
+    ARMS, Arm, CellPlan, CompareError, Growth, MatchBy, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials,
+    nearest_width, probe,
 };
 use crate::cost::parameters;
 use crate::data::Images;
 use crate::data::mnist;
 use crate::data::rotated::{Pose, RotatedMnist, Side, TEST, TRAINING};
-use crate::fit::{Classification, Classifier, Event, Outcome, Session, fit, wrong_labels};
-use crate::memory::peak_rss_mib;
+use crate::fit::{Classification, Classifier, Schedule, Session, wrong_labels};
 use crate::model::{PlainCnnConfig, SteerableCnn, SteerableCnnConfig};
-use equi_core::group::C8;
+use equi_core::group::{C8, Group};
 
 /// Seed of the orientations and of the choice of digits: part of the task, whatever the seeds of a run are. Networks and
 /// recipe were chosen under seed 0, so these test images have chosen nothing.
@@ -34,10 +36,22 @@ const EVALUATION_BATCH: usize = 250;
 #[derive(Clone, Copy, Debug)]
 pub struct MnistRot;
 
+/// What is built into the equivariant network, and the probability of flips in the augmentation.
+///
+/// # Panics
+///
+/// For a symmetry of another space: [`MnistRot::symmetry`] is of the plane.
+fn planar(symmetry: Symmetry) -> (Group, f64) {
+    match symmetry {
+        Symmetry::Planar { group, flips } => (group, flips),
+        Symmetry::Euclidean => unreachable!("images have symmetries of the plane"),
+    }
+}
+
 /// What `augmented` does to its training images: rotations by any angle, and flips where the user asks for them.
-fn augmentation(arm: &Arm, symmetry: Symmetry) -> Augmentation {
+fn augmentation(arm: &Arm, flips: f64) -> Augmentation {
     if arm.augmented {
-        Augmentation { horizontal_flip: symmetry.flips, vertical_flip: symmetry.flips, ..Augmentation::default() }
+        Augmentation { horizontal_flip: flips, vertical_flip: flips, ..Augmentation::default() }
     } else {
         Augmentation::none()
     }
@@ -52,21 +66,40 @@ impl Task for MnistRot {
         "which digit is it, in any orientation? (12,000 training and 50,000 test digits, 29 x 29)"
     }
 
+    fn domain(&self) -> Domain {
+        Domain::Images
+    }
+
+    fn arms(&self) -> &'static [Arm] {
+        &ARMS[..3]
+    }
+
+    /// Rotations, and no flips: a mirrored 2 is no digit.
+    fn symmetry(&self) -> Symmetry {
+        Symmetry::Planar { group: C8, flips: 0.0 }
+    }
+
     fn train_sizes(&self) -> (usize, usize) {
         (20, TRAINING)
     }
 
-    fn recipe(&self, preset: Preset) -> Recipe {
+    fn recipe(&self, preset: Preset, _model: Option<&str>) -> Recipe {
         let recipe = Recipe {
             sizes: vec![100, 400, 1600],
             seeds: 2,
             test_size: 2000,
             steps_per_100: 120,
+            growth: Growth::SquareRoot,
             epochs: 10,
             batch_size: 32,
             learning_rate: 2e-2,
+            arm_rates: BTreeMap::new(),
+            schedule: Schedule::default(),
             weight_decay: 1e-4,
+            clip_norm: None,
+            weight_average: None,
             validation_one_in: 5,
+            validation_size: 0,
         };
         match preset {
             Preset::Smoke => Recipe {
@@ -100,28 +133,17 @@ impl Task for MnistRot {
         }
     }
 
-    /// Rotations, and no flips: a mirrored 2 is no digit.
-    fn symmetry(&self) -> Symmetry {
-        Symmetry { group: C8, flips: 0.0 }
-    }
-
-    fn contestant(
-        &self,
-        arm: &Arm,
-        matched_by: MatchBy,
-        symmetry: Symmetry,
-        device: &Device,
-    ) -> Result<ArmSummary, CompareError> {
-        let (steerable, plain) = networks(symmetry, matched_by, device)?;
+    fn contestant(&self, arm: &Arm, setting: &Setting, device: &Device) -> Result<ArmSummary, CompareError> {
+        let (group, flips) = planar(setting.symmetry);
+        let (steerable, plain) = networks(group, setting.matched_by, device)?;
         let side = SIDE.pixels();
-        let (model, parameters, flops_per_sample) = match arm.network {
-            Network::Equivariant => {
-                let built = built(steerable, 0, device)?;
-                (steerable.to_string(), parameters(&built), built.flops(side, side))
-            }
-            Network::Plain => (plain.to_string(), parameters(&plain.init(0, device)), plain.flops(side, side)),
+        let (model, parameters, flops_per_sample) = if arm.network == Network::Equivariant {
+            let built = built(steerable, 0, device)?;
+            (steerable.to_string(), parameters(&built), built.flops(side, side))
+        } else {
+            (plain.to_string(), parameters(&plain.init(0, device)), plain.flops(side, side))
         };
-        let augmentation = augmentation(arm, symmetry).to_string();
+        let augmentation = augmentation(arm, flips).to_string();
         Ok(ArmSummary { name: arm.name.to_string(), model, parameters, flops_per_sample, augmentation })
     }
 
@@ -143,10 +165,12 @@ struct Digits {
 
 impl Trials for Digits {
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
-        let (steerable, plain) = networks(self.plan.symmetry, self.plan.matched_by, &self.device)?;
-        match cell.arm.network {
-            Network::Equivariant => self.train(built(steerable, cell.seed, &self.device)?, cell, session, progress),
-            Network::Plain => self.train(plain.init(cell.seed, &self.device), cell, session, progress),
+        let (group, _) = planar(self.plan.setting.symmetry);
+        let (steerable, plain) = networks(group, self.plan.setting.matched_by, &self.device)?;
+        if cell.arm.network == Network::Equivariant {
+            self.train(built(steerable, cell.seed, &self.device)?, cell, session, progress)
+        } else {
+            self.train(plain.init(cell.seed, &self.device), cell, session, progress)
         }
     }
 }
@@ -160,64 +184,23 @@ impl Digits {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Cell, CompareError> {
         let recipe = &self.plan.recipe;
+        let (group, flips) = planar(self.plan.setting.symmetry);
         let images = self.source.training(cell.seed, 0..cell.train_size, Pose::Random)?;
         let held_out = cell.train_size - recipe.validation(cell.train_size);
         let problem =
             Classification::new(&images, (0..held_out).collect(), (held_out..cell.train_size).collect(), cell.seed)
-                .with_augmentation(augmentation(&cell.arm, self.plan.symmetry));
+                .with_augmentation(augmentation(&cell.arm, flips));
 
         let (probe_images, _) = self.test.batch(&positions(PROBE.min(self.test.len())), &self.device);
-        let exact_untrained = probe::exact_error(&model.valid(), self.plan.symmetry.group, &probe_images);
-        let config = recipe.fit(cell);
-        let outcome = fit(&problem, model, &config, &self.device, session, |event| {
-            if let Event::Step { step, .. } = event {
-                progress(step);
-            }
-        })
-        .map_err(|source| CompareError::Fit { cell: cell.to_string(), source })?;
-
-        let record = Cell::begun(cell);
-        let curve = |history: &[crate::fit::Epoch]| history.iter().map(|epoch| epoch.validation.metric).collect();
-        let throughput = |steps: usize, seconds: f64| (steps * config.batch_size) as f64 / seconds.max(f64::EPSILON);
-        Ok(match outcome {
-            Outcome::Trained(fitted) => {
-                let steps = fitted.history.last().map_or(0, |epoch| epoch.step);
-                let positions = positions(self.test.len());
-                let wrong =
-                    wrong_labels(&fitted.model, &self.test, &positions, EVALUATION_BATCH, &self.device, &session.stop);
-                // The last checkpoint holds the trained network, so a resumed run begins here.
-                let wrong = wrong.ok_or_else(|| CompareError::Fit {
-                    cell: cell.to_string(),
-                    source: session.interrupted(fitted.history.len()),
-                })?;
-                let error = 100.0 * wrong as f64 / positions.len().max(1) as f64;
-                Cell {
-                    metric: Some(Metric { name: "test error %".to_string(), value: error }),
-                    equivariance_error: Some(probe::invariance(
-                        &fitted.model,
-                        self.plan.symmetry.group,
-                        &probe_images,
-                        exact_untrained,
-                    )),
-                    validation_curve: curve(&fitted.history),
-                    best_epoch: fitted.best_epoch,
-                    train_seconds: fitted.seconds,
-                    steps,
-                    samples_per_second: throughput(steps, fitted.seconds),
-                    peak_rss_mib: peak_rss_mib(),
-                    ..record
-                }
-            }
-            Outcome::Diverged { step, message, history, seconds } => Cell {
-                status: CellStatus::Diverged,
-                validation_curve: curve(&history),
-                train_seconds: seconds,
-                steps: step,
-                samples_per_second: throughput(step, seconds),
-                peak_rss_mib: peak_rss_mib(),
-                message: Some(message),
-                ..record
-            },
+        let exact_untrained = probe::image::exact_error(&model.valid(), group, &probe_images);
+        train_cell(&problem, model, recipe, cell, &self.device, session, progress, |trained| {
+            let positions = positions(self.test.len());
+            let wrong = wrong_labels(trained, &self.test, &positions, EVALUATION_BATCH, &self.device, &session.stop)?;
+            let error = 100.0 * wrong as f64 / positions.len().max(1) as f64;
+            Some(Tested {
+                metric: Metric { name: "test error %".to_string(), value: error },
+                equivariance_error: probe::image::invariance(trained, group, &probe_images, exact_untrained),
+            })
         })
     }
 }
@@ -231,12 +214,12 @@ const CHANNELS: usize = 16;
 
 /// The equivariant network, and the plain one that costs about the same.
 fn networks(
-    symmetry: Symmetry,
+    group: Group,
     matched_by: MatchBy,
     device: &Device,
 ) -> Result<(SteerableCnnConfig, PlainCnnConfig), CompareError> {
-    let fields = (CHANNELS / symmetry.group.order().unwrap_or(1)).max(1);
-    let steerable = SteerableCnnConfig::new(symmetry.group, fields, CLASSES);
+    let fields = (CHANNELS / group.order().unwrap_or(1)).max(1);
+    let steerable = SteerableCnnConfig::new(group, fields, CLASSES);
     let reference = built(steerable, 0, device)?;
     let side = SIDE.pixels();
     let cost = match matched_by {
@@ -286,7 +269,7 @@ mod tests {
     #[cfg(feature = "flex")]
     #[test]
     fn a_stop_during_the_test_costs_the_test_only() {
-        use crate::compare::{ARMS, Request};
+        use crate::compare::Request;
         use crate::device::resolve;
         use crate::fit::{Checkpoints, FitError};
         use crate::stop::Stop;
@@ -321,7 +304,8 @@ mod tests {
     #[cfg(feature = "flex")]
     #[test]
     fn a_diverging_cell_is_recorded_and_the_next_one_trains() {
-        use crate::compare::{ARMS, Request};
+        use crate::compare::Request;
+        use crate::compare::results::CellStatus;
         use crate::device::resolve;
 
         let device = resolve(Some("flex")).unwrap();

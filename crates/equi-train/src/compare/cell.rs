@@ -1,0 +1,73 @@
+//! Training one cell, the same way for every task.
+
+use burn::tensor::Device;
+
+use super::results::{Cell, CellStatus, EquivarianceError, Metric};
+use super::{CellPlan, CompareError, Recipe};
+use crate::fit::{Epoch, Event, Outcome, Problem, Session, fit};
+use crate::memory::peak_rss_mib;
+
+/// What a trained network is worth.
+pub(super) struct Tested {
+    /// Its metric on the test set.
+    pub metric: Metric,
+    /// How equivariant it is.
+    pub equivariance_error: EquivarianceError,
+}
+
+/// Trains `model` on `problem` as `recipe` says, and gives the network of the best epoch to `test`, which gives none if it
+/// was stopped. `progress` hears of every optimiser step, counted from 1.
+///
+/// # Errors
+///
+/// When the cell was stopped or its checkpoint is unusable. A diverging cell is no error.
+pub(super) fn train_cell<P: Problem>(
+    problem: &P,
+    model: P::Model,
+    recipe: &Recipe,
+    cell: &CellPlan,
+    device: &Device,
+    session: &Session,
+    progress: &mut dyn FnMut(usize),
+    test: impl FnOnce(&P::Model) -> Option<Tested>,
+) -> Result<Cell, CompareError> {
+    let config = recipe.fit(cell);
+    let failed = |source| CompareError::Fit { cell: cell.to_string(), source };
+    let outcome = fit(problem, model, &config, device, session, |event| {
+        if let Event::Step { step, .. } = event {
+            progress(step);
+        }
+    })
+    .map_err(failed)?;
+
+    let curve = |history: &[Epoch]| history.iter().map(|epoch| epoch.validation.metric).collect();
+    let throughput = |steps: usize, seconds: f64| (steps * config.batch_size) as f64 / seconds.max(f64::EPSILON);
+    Ok(match outcome {
+        Outcome::Trained(fitted) => {
+            let steps = fitted.history.last().map_or(0, |epoch| epoch.step);
+            // The last checkpoint holds the trained network, so a resumed run begins here.
+            let tested = test(&fitted.model).ok_or_else(|| failed(session.interrupted(fitted.history.len())))?;
+            Cell {
+                metric: Some(tested.metric),
+                equivariance_error: Some(tested.equivariance_error),
+                validation_curve: curve(&fitted.history),
+                best_epoch: fitted.best_epoch,
+                train_seconds: fitted.seconds,
+                steps,
+                samples_per_second: throughput(steps, fitted.seconds),
+                peak_rss_mib: peak_rss_mib(),
+                ..Cell::begun(cell)
+            }
+        }
+        Outcome::Diverged { step, message, history, seconds } => Cell {
+            status: CellStatus::Diverged,
+            validation_curve: curve(&history),
+            train_seconds: seconds,
+            steps: step,
+            samples_per_second: throughput(step, seconds),
+            peak_rss_mib: peak_rss_mib(),
+            message: Some(message),
+            ..Cell::begun(cell)
+        },
+    })
+}

@@ -1,0 +1,352 @@
+//! `nbody`: where will charged particles be, 1,000 steps from now?
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use burn::tensor::Device;
+use equi_layers::graph::{EgnnConfig, LinearMotion, RadialFieldConfig, RawGnnConfig};
+use rand::Rng;
+
+use crate::augment::PointAugmentation;
+use crate::compare::cell::{Tested, train_cell};
+use crate::compare::results::{ArmSummary, Cell, Domain, EquivarianceError, Metric};
+use crate::compare::{
+    ARMS, Arm, CellPlan, CompareError, Growth, MatchBy, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials,
+    nearest_width, probe,
+};
+use crate::cost::parameters;
+use crate::data::nbody::{self, Motion, MotionBatch};
+use crate::fit::{Dynamics, Prediction, Schedule, Session, mean_squared_error, positions};
+use crate::memory::peak_rss_mib;
+use crate::model::dynamics::{egnn_flops, radial_field_flops, raw_gnn_flops};
+use crate::seed::{Purpose, stream};
+use crate::stop::Stop;
+
+/// Seed of the simulations: part of the task, whatever the seeds of a run are.
+const TASK_SEED: u64 = 1;
+/// Features of a node between the layers of the equivariant network, and its layers: those of the paper.
+const HIDDEN: usize = 64;
+const LAYERS: usize = 4;
+/// Features of an edge: the product of the charges and the squared distance.
+const EDGE_FEATURES: usize = 2;
+/// Particles of a system, and the pairs of them.
+const PARTICLES: usize = 5;
+const PAIRS: usize = PARTICLES * (PARTICLES - 1);
+/// Test motions on which equivariance is measured.
+const PROBE: usize = 50;
+/// Operations of `x + t v`.
+const LINEAR_FLOPS: u64 = 2 * 3 * PARTICLES as u64;
+/// How the metric is named.
+const METRIC: &str = "test MSE";
+
+/// Charged particles: the task `nbody_small` of Satorras et al., *E(n) Equivariant Graph Neural Networks*, ICML 2021.
+///
+/// As there, the motions that choose the epoch are a set apart: they do not count as training motions.
+#[derive(Clone, Copy, Debug)]
+pub struct NBody;
+
+/// The networks of the equivariant arm. A new one is one entry here and in [`NBody::models`].
+#[derive(Clone, Debug)]
+enum Equivariant {
+    Egnn(EgnnConfig),
+    RadialField(RadialFieldConfig),
+}
+
+impl Equivariant {
+    /// The network that `--model` names.
+    fn new(setting: &Setting) -> Self {
+        match setting.model.as_deref() {
+            Some("radial-field") => {
+                Self::RadialField(RadialFieldConfig::new(HIDDEN).with_edge_features(EDGE_FEATURES).with_layers(LAYERS))
+            }
+            _ => {
+                let config = EgnnConfig::new(1, HIDDEN).with_velocity();
+                Self::Egnn(config.with_edge_features(EDGE_FEATURES).with_layers(LAYERS))
+            }
+        }
+    }
+
+    fn flops(&self) -> u64 {
+        match self {
+            Self::Egnn(config) => egnn_flops(config, PARTICLES, PAIRS),
+            Self::RadialField(config) => radial_field_flops(config, PARTICLES, PAIRS),
+        }
+    }
+
+    fn parameters(&self, device: &Device) -> usize {
+        match self {
+            Self::Egnn(config) => parameters(&config.init(device).expect(VALID)),
+            Self::RadialField(config) => parameters(&config.init(device).expect(VALID)),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Egnn(_) => format!("EGNN with velocities, {LAYERS} layers, {HIDDEN} features"),
+            Self::RadialField(_) => format!("radial field, {LAYERS} layers, {HIDDEN} features"),
+        }
+    }
+}
+
+/// Why configurations of this file can be built.
+const VALID: &str = "widths and numbers of layers are positive";
+
+/// The plain network `width` features wide.
+fn raw(width: usize) -> RawGnnConfig {
+    RawGnnConfig::new(1, width).with_edge_features(EDGE_FEATURES).with_layers(LAYERS)
+}
+
+/// The plain network whose cost is nearest to that of the equivariant one.
+fn plain(setting: &Setting, device: &Device) -> RawGnnConfig {
+    let equivariant = Equivariant::new(setting);
+    raw(match setting.matched_by {
+        MatchBy::Flops => nearest_width(equivariant.flops(), |width| raw_gnn_flops(&raw(width), PARTICLES, PAIRS)),
+        MatchBy::Params => nearest_width(equivariant.parameters(device) as u64, |width| {
+            parameters(&raw(width).init(device).expect(VALID)) as u64
+        }),
+    })
+}
+
+/// What `augmented` does to its training motions: all that leaves the law as it is.
+fn augmentation(arm: &Arm) -> PointAugmentation {
+    if arm.augmented { PointAugmentation::default() } else { PointAugmentation::none() }
+}
+
+impl Task for NBody {
+    fn name(&self) -> &'static str {
+        "nbody"
+    }
+
+    fn about(&self) -> &'static str {
+        "where will five charged particles be? (simulated; 2,000 test systems)"
+    }
+
+    fn domain(&self) -> Domain {
+        Domain::Points
+    }
+
+    fn arms(&self) -> &'static [Arm] {
+        &ARMS
+    }
+
+    fn models(&self) -> &'static [&'static str] {
+        &["egnn", "radial-field"]
+    }
+
+    fn symmetry(&self) -> Symmetry {
+        Symmetry::Euclidean
+    }
+
+    fn train_sizes(&self) -> (usize, usize) {
+        (1, 100_000)
+    }
+
+    /// Batches and learning rates are those published: 5e-4 for the EGNN, 2e-4 for the radial field, 1e-3 for the GNN.
+    fn recipe(&self, preset: Preset, model: Option<&str>) -> Recipe {
+        let rate = if model == Some("radial-field") { 2e-4 } else { 5e-4 };
+        let recipe = Recipe {
+            sizes: vec![100, 400, 1600],
+            seeds: 2,
+            test_size: 2000,
+            steps_per_100: 400,
+            growth: Growth::SquareRoot,
+            epochs: 20,
+            batch_size: 100,
+            learning_rate: 1e-3,
+            arm_rates: BTreeMap::from([("equivariant".to_string(), rate)]),
+            schedule: Schedule::default(),
+            weight_decay: 0.0,
+            clip_norm: None,
+            weight_average: None,
+            validation_one_in: 1,
+            validation_size: 500,
+        };
+        match preset {
+            Preset::Smoke => Recipe {
+                sizes: vec![20],
+                seeds: 1,
+                test_size: 40,
+                steps_per_100: 17,
+                epochs: 4,
+                batch_size: 10,
+                validation_size: 20,
+                ..recipe
+            },
+            Preset::Quick => recipe,
+            Preset::Standard => Recipe {
+                sizes: vec![100, 200, 400, 800, 1600, 3200],
+                seeds: 3,
+                steps_per_100: 1000,
+                epochs: 60,
+                validation_size: 2000,
+                ..recipe
+            },
+            Preset::Paper => Recipe {
+                sizes: vec![3000],
+                seeds: 3,
+                steps_per_100: 1000,
+                growth: Growth::Proportional,
+                epochs: 600,
+                validation_size: 2000,
+                ..recipe
+            },
+        }
+    }
+
+    fn contestant(&self, arm: &Arm, setting: &Setting, device: &Device) -> Result<ArmSummary, CompareError> {
+        let (model, parameters, flops_per_sample) = match arm.network {
+            Network::Equivariant => {
+                let network = Equivariant::new(setting);
+                (network.describe(), network.parameters(device), network.flops())
+            }
+            Network::Plain | Network::Canonical => {
+                let config = plain(setting, device);
+                let pose =
+                    if arm.network == Network::Canonical { ", in the frame of the principal components" } else { "" };
+                let model = format!("GNN on coordinates, {} layers, {} features{pose}", config.layers, config.hidden);
+                let flops = raw_gnn_flops(&config, PARTICLES, PAIRS);
+                (model, parameters(&config.init(device).expect(VALID)), flops)
+            }
+            Network::Linear => ("x + t v".to_string(), 1, LINEAR_FLOPS),
+        };
+        let augmentation = augmentation(arm).to_string();
+        Ok(ArmSummary { name: arm.name.to_string(), model, parameters, flops_per_sample, augmentation })
+    }
+
+    fn open(&self, plan: &Plan, data: Option<&Path>, device: &Device) -> Result<Box<dyn Trials>, CompareError> {
+        if data.is_some() {
+            return Err(CompareError::Request(
+                "--data: nbody is simulated and reads no files; leave the option out".to_string(),
+            ));
+        }
+        let source = nbody::NBody::new(TASK_SEED);
+        Ok(Box::new(Systems {
+            test: source.test(plan.recipe.test_size)?,
+            validation: source.validation(plan.recipe.validation_size)?,
+            training: RefCell::default(),
+            source,
+            plan: plan.clone(),
+            device: device.clone(),
+        }))
+    }
+}
+
+/// The simulations in memory.
+struct Systems {
+    source: nbody::NBody,
+    test: Vec<Motion>,
+    validation: Vec<Motion>,
+    /// The training motions of a seed, as many as the largest cell needs.
+    training: RefCell<BTreeMap<u64, Rc<[Motion]>>>,
+    plan: Plan,
+    device: Device,
+}
+
+impl Trials for Systems {
+    fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
+        let seed = stream(cell.seed, Purpose::Weights, 0).next_u64();
+        let plain = || plain(&self.plan.setting, &self.device).with_seed(seed).init(&self.device).expect(VALID);
+        match cell.arm.network {
+            Network::Equivariant => match Equivariant::new(&self.plan.setting) {
+                Equivariant::Egnn(config) => {
+                    self.train(config.with_seed(seed).init(&self.device).expect(VALID), cell, session, progress)
+                }
+                Equivariant::RadialField(config) => {
+                    self.train(config.with_seed(seed).init(&self.device).expect(VALID), cell, session, progress)
+                }
+            },
+            Network::Plain | Network::Canonical => self.train(plain(), cell, session, progress),
+            Network::Linear => self.fit_line(cell),
+        }
+    }
+}
+
+impl Systems {
+    fn train<M: Dynamics>(
+        &self,
+        model: M,
+        cell: &CellPlan,
+        session: &Session,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Cell, CompareError> {
+        let posed = |motions: &[Motion]| posed(&cell.arm, motions);
+        let training = posed(&self.training(cell)?);
+        let validation = posed(&self.validation);
+        let problem = Prediction::new(&training, &validation, cell.seed).with_augmentation(augmentation(&cell.arm));
+        let exact_untrained = self.exact_error(&model.valid(), &cell.arm);
+        train_cell(&problem, model, &self.plan.recipe, cell, &self.device, session, progress, |trained| {
+            // No isometry changes a distance, so errors can be taken in any pose.
+            let error = mean_squared_error(trained, &posed(&self.test), &self.device, &session.stop)?;
+            Some(Tested {
+                metric: Metric { name: METRIC.to_string(), value: error },
+                equivariance_error: self.equivariance_error(trained, &cell.arm, exact_untrained),
+            })
+        })
+    }
+
+    /// `x + t v`, with the time that fits the training motions best.
+    fn fit_line(&self, cell: &CellPlan) -> Result<Cell, CompareError> {
+        let motions = self.training(cell)?;
+        let graph = MotionBatch::graph(motions.len(), PARTICLES, &self.device);
+        let MotionBatch { points, targets, .. } = MotionBatch::new(&*motions, &graph, &self.device);
+        let velocities = points.velocities.expect("motions have velocities");
+        let exact_untrained = self.exact_error(&LinearMotion::new(1.0, &self.device), &cell.arm);
+        let fitted = LinearMotion::fit(points.positions, velocities, targets);
+        let value = mean_squared_error(&fitted, &self.test, &self.device, &Stop::new());
+        Ok(Cell {
+            metric: value.map(|value| Metric { name: METRIC.to_string(), value }),
+            equivariance_error: Some(self.equivariance_error(&fitted, &cell.arm, exact_untrained)),
+            peak_rss_mib: peak_rss_mib(),
+            ..Cell::begun(cell)
+        })
+    }
+
+    /// The training motions of a cell.
+    fn training(&self, cell: &CellPlan) -> Result<Rc<[Motion]>, CompareError> {
+        let most = self.plan.recipe.sizes.iter().copied().max().unwrap_or(0).max(cell.train_size);
+        let kept = self.training.borrow().get(&cell.seed).cloned();
+        let all = match kept {
+            Some(all) => all,
+            None => self.source.training(cell.seed, most)?.into(),
+        };
+        let part = all[..cell.train_size].into();
+        self.training.borrow_mut().insert(cell.seed, all);
+        Ok(part)
+    }
+
+    fn equivariance_error<M: Dynamics>(&self, model: &M, arm: &Arm, exact_untrained: Option<f64>) -> EquivarianceError {
+        EquivarianceError {
+            exact_untrained,
+            exact: self.exact_error(model, arm),
+            rotation_45: None,
+            resampling_floor_45: None,
+        }
+    }
+
+    /// How far the arm as a whole is from equivariant: its network, and the pose it is shown.
+    fn exact_error<M: Dynamics>(&self, model: &M, arm: &Arm) -> Option<f64> {
+        let probes = &self.test[..PROBE.min(self.test.len())];
+        let predict = |motions: &[Motion]| {
+            let found = positions(model, &posed(arm, motions), &self.device);
+            if arm.network != Network::Canonical {
+                return found;
+            }
+            let back = |(motion, found): (&Motion, Vec<[f64; 3]>)| {
+                let back = motion.start.standard_pose().inverse();
+                found.into_iter().map(|x| back.act(x)).collect()
+            };
+            motions.iter().zip(found).map(back).collect()
+        };
+        probe::motion::exact_error(predict, probes)
+    }
+}
+
+/// Motions as an arm is shown them: in standard pose or as they are.
+fn posed(arm: &Arm, motions: &[Motion]) -> Vec<Motion> {
+    match arm.network {
+        Network::Canonical => motions.iter().map(|motion| motion.moved(&motion.start.standard_pose())).collect(),
+        _ => motions.to_vec(),
+    }
+}

@@ -1,0 +1,105 @@
+//! The networks that tell where particles will be, and what they cost.
+//!
+//! Operations are those of the linear maps as they are computed: the first layer of a message is multiplied node by node, not
+//! edge by edge, and the update of the features that nobody reads, after the last layer of an EGNN, is not computed.
+
+use burn::Tensor;
+use equi_layers::graph::{Egnn, EgnnConfig, LinearMotion, RadialField, RadialFieldConfig, RawGnn, RawGnnConfig};
+
+use crate::cost::linear_flops;
+use crate::data::nbody::MotionBatch;
+use crate::fit::Dynamics;
+
+impl Dynamics for Egnn {
+    fn forward(&self, batch: &MotionBatch) -> Tensor<2> {
+        self.positions(&batch.graph, batch.points.clone(), Some(batch.edges.clone()))
+    }
+}
+
+impl Dynamics for RadialField {
+    fn forward(&self, batch: &MotionBatch) -> Tensor<2> {
+        self.positions(&batch.graph, batch.points.clone(), Some(batch.edges.clone()))
+    }
+}
+
+impl Dynamics for RawGnn {
+    fn forward(&self, batch: &MotionBatch) -> Tensor<2> {
+        self.positions(&batch.graph, batch.points.clone(), Some(batch.edges.clone()))
+    }
+}
+
+impl Dynamics for LinearMotion {
+    fn forward(&self, batch: &MotionBatch) -> Tensor<2> {
+        self.positions(batch.points.clone())
+    }
+}
+
+/// Operations of the positions of an [`Egnn`] for a graph of `nodes` and `edges`.
+pub fn egnn_flops(config: &EgnnConfig, nodes: usize, edges: usize) -> u64 {
+    let EgnnConfig { hidden, layers, .. } = *config;
+    let square = linear_flops(hidden, hidden);
+    let scalar = square + linear_flops(hidden, 1);
+    let on = |condition: bool, flops: u64| if condition { flops } else { 0 };
+    let of_edge = linear_flops(1 + config.edge_features, hidden)
+        + square
+        + on(config.attention, linear_flops(hidden, 1))
+        + on(config.update_positions, scalar);
+    let of_node = 2 * square + on(config.velocity, scalar);
+    let update = 3 * square + linear_flops(config.node_attributes, hidden);
+    let (nodes, edges, layers) = (nodes as u64, edges as u64, layers as u64);
+    nodes * linear_flops(config.in_features, hidden)
+        + layers * (edges * of_edge + nodes * of_node)
+        + (layers - 1) * nodes * update
+}
+
+/// Operations of a [`RadialField`] for a graph of `nodes` and `edges`.
+pub fn radial_field_flops(config: &RadialFieldConfig, nodes: usize, edges: usize) -> u64 {
+    let RadialFieldConfig { hidden, layers, edge_features, .. } = *config;
+    let scalar = |inputs| linear_flops(inputs, hidden) + linear_flops(hidden, 1);
+    layers as u64 * (edges as u64 * scalar(1 + edge_features) + nodes as u64 * scalar(1))
+}
+
+/// Operations of a [`RawGnn`] for a graph of `nodes` and `edges`.
+pub fn raw_gnn_flops(config: &RawGnnConfig, nodes: usize, edges: usize) -> u64 {
+    let RawGnnConfig { hidden, layers, dimensions, .. } = *config;
+    let square = linear_flops(hidden, hidden);
+    let of_edge = linear_flops(config.edge_features, hidden) + square;
+    let ends = linear_flops(config.in_features + 2 * dimensions, hidden) + square + linear_flops(hidden, dimensions);
+    let (nodes, edges, layers) = (nodes as u64, edges as u64, layers as u64);
+    nodes * ends + layers * (edges * of_edge + nodes * 5 * square)
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::cost::parameters;
+    use burn::tensor::Device;
+
+    /// Multiply-adds of every matrix once, as parameters, tell what a graph with one node and one edge costs.
+    #[test]
+    fn one_node_and_one_edge_use_every_weight_once() {
+        let device = Device::flex();
+        let (hidden, layers) = (8, 3);
+        let gnn = RawGnnConfig::new(1, hidden).with_edge_features(2).with_layers(layers);
+        // Biases: the embedding, four a layer, two at the end; each adds and multiplies nothing here.
+        let biases = hidden + layers * 4 * hidden + hidden + 3;
+        let weights = parameters(&gnn.init(&device).unwrap()) - biases;
+        assert_eq!(raw_gnn_flops(&gnn, 1, 1), 2 * weights as u64);
+
+        let egnn = EgnnConfig::new(1, hidden).with_velocity().with_edge_features(2).with_layers(layers);
+        let biases = hidden + layers * (6 * hidden + 2) - layers;
+        let built = egnn.init(&device).unwrap();
+        // The last update is not computed.
+        let skipped = 3 * hidden * hidden;
+        assert_eq!(egnn_flops(&egnn, 1, 1), 2 * (parameters(&built) - biases - skipped) as u64);
+
+        let field = RadialFieldConfig::new(hidden).with_edge_features(2).with_layers(layers);
+        assert_eq!(radial_field_flops(&field, 1, 1), 2 * (layers * (3 * hidden + hidden + hidden + hidden)) as u64);
+    }
+
+    #[test]
+    fn the_network_of_the_paper_has_its_number_of_parameters() {
+        let egnn = EgnnConfig::new(1, 64).with_velocity().with_edge_features(2);
+        assert_eq!(parameters(&egnn.init(&Device::flex()).unwrap()), 134_020);
+    }
+}

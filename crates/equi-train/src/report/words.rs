@@ -1,0 +1,128 @@
+//! What differs in the words of a report between images and points.
+
+use crate::compare::results::{Domain, EquivarianceError};
+
+/// How a report speaks of the symmetry of its task.
+pub(super) struct Words {
+    /// The errors that are measured, in the order of the tables.
+    pub errors: &'static [ErrorColumn],
+    /// What an error is, below the table on the terminal.
+    pub table_note: &'static str,
+    /// What an error is, below the table of the page.
+    pub page_note: &'static str,
+    /// Which transformations, below the plot.
+    pub plot_note: &'static str,
+    /// The beginning and the end of a clause around what the exact errors are.
+    pub exact: [&'static str; 2],
+    /// What `augmented` does to its samples.
+    pub augmentation: &'static str,
+    /// How an error is defined.
+    pub definition: &'static str,
+    /// What cannot be told from interpolation, where there is any.
+    pub floor: Option<&'static str>,
+}
+
+/// One error of a network.
+pub(super) struct ErrorColumn {
+    /// Its name in the table on the terminal; none if it is not there.
+    pub table: Option<&'static str>,
+    /// Its name in the tables of the page.
+    pub page: &'static str,
+    /// Its name in the table of all networks; none if it is not there.
+    pub cells: Option<&'static str>,
+    /// Its name in the plot.
+    pub plot: &'static str,
+    /// The error.
+    pub pick: fn(&EquivarianceError) -> Option<f64>,
+}
+
+/// The words for what the samples are.
+pub(super) fn words(domain: Domain) -> &'static Words {
+    match domain {
+        Domain::Images => &IMAGES,
+        Domain::Points => &POINTS,
+    }
+}
+
+static IMAGES: Words = Words {
+    errors: &[
+        ErrorColumn {
+            table: None,
+            page: "exact,<br>untrained",
+            cells: None,
+            plot: "exact, before",
+            pick: |error| error.exact_untrained,
+        },
+        ErrorColumn {
+            table: Some("exact\nerror"),
+            page: "exact,<br>trained",
+            cells: Some("exact"),
+            plot: "exact, after",
+            pick: |error| error.exact,
+        },
+        ErrorColumn {
+            table: Some("45 degree\nerror"),
+            page: "45°,<br>trained",
+            cells: Some("45°"),
+            plot: "45°, after",
+            pick: |error| error.rotation_45,
+        },
+    ],
+    table_note: "Error: relative change of the logits under the quarter turns (and flips) in the\n\
+                 group (exact) and under 45 degrees, the largest over the networks of an arm",
+    page_note: "How much a transformation of the input changes the logits, relative to their norm; the largest over the \
+                networks of an arm. Rounding in single precision is about 10⁻⁷ to 10⁻⁶.",
+    plot_note: "Exact symmetries are the quarter turns (and flips) in the group, which only move pixels; the line is what \
+                turning the images by 45° and back does to the images themselves.",
+    exact: [
+        "quarter turns (and flips, if they are in the group) change the trained networks' outputs by at most ",
+        " of their norm",
+    ],
+    augmentation: "Moves the training samples anew at every step. Where that is a turn of images, it resamples them a second \
+                   time, after the resampling that made the task: the augmented arm trains on images a little smoother than \
+                   those it is tested on.",
+    definition: "‖f(g·x) − f(x)‖ / ‖f(x)‖ for the logits f of a batch of test images x. Exact symmetries g are the quarter \
+                 turns, and flips if the group has them, which move pixels without changing them: an equivariant network is \
+                 at rounding level, trained or not. A dash stands where the group has none of these. A turn by 45° has to \
+                 resample the image.",
+    floor: Some(
+        "The same ratio for the images themselves, turned by 45° and back: what interpolation alone loses. A 45° error near \
+         or below the floor cannot be told from interpolation.",
+    ),
+};
+
+static POINTS: Words = Words {
+    errors: &[
+        ErrorColumn {
+            table: None,
+            page: "untrained",
+            cells: None,
+            plot: "before training",
+            pick: |error| error.exact_untrained,
+        },
+        ErrorColumn {
+            table: Some("equivariance\nerror"),
+            page: "trained",
+            cells: Some("equivariance error"),
+            plot: "after training",
+            pick: |error| error.exact,
+        },
+    ],
+    table_note: "Error: by how much the outputs fail to move along under random rotations,\n\
+                 reflections, translations and permutations, relative to their norm about their\n\
+                 mean; the largest over the networks of an arm",
+    page_note: "By how much the outputs fail to move along when the input is moved, relative to their norm about their mean; the \
+                largest over the networks of an arm. Rounding in single precision is about 10⁻⁷ to 10⁻⁶.",
+    plot_note: "Transformations are random rotations, reflections, translations and permutations, all at once.",
+    exact: [
+        "under random rotations, reflections, translations and permutations the trained networks' outputs fail to move along \
+         by at most ",
+        " of their norm",
+    ],
+    augmentation: "Moves the training samples anew at every step, positions, velocities and targets alike. Points are moved \
+                   without loss.",
+    definition: "‖f(g·x) − g·f(x)‖ / ‖f(x)‖ for the positions f predicted for a batch of test systems x, with the norm of f(x) \
+                 taken about the mean of its positions. Every g is a random rotation, with or without a reflection, a \
+                 translation and a permutation at once: an equivariant network is at rounding level, trained or not.",
+    floor: None,
+};
