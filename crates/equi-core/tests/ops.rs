@@ -3,7 +3,7 @@
 #![cfg(any(feature = "flex", feature = "wgpu"))]
 
 use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData, activation};
-use equi_core::ops::{Segments, bias_silu, edge_silu, gather, segment_mean, segment_sum, silu};
+use equi_core::ops::{Segments, bias_silu, edge_silu, gate, gather, segment_mean, segment_sum, silu};
 
 /// A device, a precision, and the relative error that rounding may cause there in sums of hundreds of numbers.
 struct Setting {
@@ -166,6 +166,34 @@ fn bias_silu_is_its_formula() {
             &[shape, [1, shape[1]]],
             |inputs| bias_silu(inputs[0].clone(), inputs[1].clone().squeeze_dim(0)),
             |inputs| activation::silu(inputs[0].clone() + inputs[1].clone()),
+        );
+    }
+}
+
+#[test]
+fn gate_is_its_formula() {
+    for (setting, shape) in settings().iter().flat_map(|setting| SIZES.map(|shape| (setting, shape))) {
+        if shape.contains(&0) {
+            let none = || Tensor::zeros(shape, (&setting.device, setting.dtype));
+            let weight = numbers([shape[1], 1], 1, setting, &setting.device);
+            assert_close(
+                "gate of no rows",
+                setting,
+                gate(none(), weight, numbers([1], 2, setting, &setting.device)),
+                none(),
+            );
+            continue;
+        }
+        assert_operation(
+            setting,
+            &format!("gate of {shape:?}"),
+            // Weights of the size that keeps the gate neither open nor shut.
+            &[shape, [shape[1], 1], [1, 1]],
+            |inputs| gate(inputs[0].clone(), inputs[1].clone() * 0.1, inputs[2].clone().squeeze_dim(0)),
+            |inputs| {
+                let sum = inputs[0].clone().matmul(inputs[1].clone() * 0.1) + inputs[2].clone();
+                inputs[0].clone() * activation::sigmoid(sum)
+            },
         );
     }
 }
@@ -376,7 +404,8 @@ fn threads_change_nothing() {
                     .map(|shape| numbers(shape, shape[0] as u64, setting, &device).require_grad());
             let [received, sent, features, weight, bias] = inputs.clone();
             let first = edge_silu(received, sent, features, weight, &receivers, &senders);
-            let second = silu(bias_silu(first, bias.squeeze_dim(0)));
+            let second = silu(bias_silu(first, bias.clone().squeeze_dim(0)));
+            let second = gate(second, bias.transpose(), numbers([1], 5, setting, &device));
             let output = gather(segment_sum(second, &senders), &receivers);
             let gradients = weighted(output.clone(), setting).backward();
             let mut results = vec![values(output)];

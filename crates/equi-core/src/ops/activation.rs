@@ -25,3 +25,27 @@ pub fn bias_silu(x: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     assert_eq!(given, channels, "bias_silu of {channels} channels was given a bias of {given}");
     Tensor::from_dispatch(<Dispatch as RowOps>::bias_swish(x.into_dispatch(), bias.into_dispatch()))
 }
+
+/// `x sigmoid(x w + b)`, in one pass: every row weighted by a number between 0 and 1 that it decides itself, as attention to the
+/// messages of a network on a graph.
+///
+/// # Shapes
+/// - `x`, output: `[rows, channels]`
+/// - `weight`: `[channels, 1]`
+/// - `bias`: `[1]`
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn gate(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    let [rows, channels] = x.dims();
+    let given = (weight.dims(), bias.dims());
+    assert_eq!(
+        given,
+        ([channels, 1], [1]),
+        "gate of {channels} channels takes a weight [{channels}, 1] and a bias [1]"
+    );
+    if rows * channels == 0 {
+        return x;
+    }
+    Tensor::from_dispatch(<Dispatch as RowOps>::gate(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()))
+}

@@ -57,6 +57,33 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
         }
     }
 
+    fn gate(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Gate;
+
+        impl<B: RowOps> Backward<B, 3> for Gate {
+            type State = [FloatTensor<B>; 3];
+
+            fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let [x, weight, bias] = ops.state;
+                let (by_x, by_weight, by_bias) = B::gate_gradient(x, weight, bias, gradient);
+                for (parent, by_parent) in ops.parents.into_iter().zip([by_x, by_weight, by_bias]) {
+                    if let Some(parent) = parent {
+                        grads.register::<B>(parent.id, by_parent);
+                    }
+                }
+            }
+        }
+
+        let (tensors, nodes) = parts::<B, C, _>([x, weight, bias]);
+        let gate = |[x, weight, bias]: [FloatTensor<B>; 3]| B::gate(x, weight, bias);
+        match Gate.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(tensors.clone(), gate(tensors)),
+            OpsKind::UnTracked(prep) => prep.finish(gate(tensors)),
+        }
+    }
+
     fn gather_rows(values: FloatTensor<Self>, segments: BackendSegments<Self>) -> FloatTensor<Self> {
         #[derive(Debug)]
         struct GatherRows;

@@ -32,6 +32,32 @@ pub(super) fn bias_swish_gradient<B: RowOps>(
     (by_x, by_bias)
 }
 
+pub(super) fn gate<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>, bias: FloatTensor<B>) -> FloatTensor<B> {
+    let open = opening::<B>(x.clone(), weight, bias);
+    B::float_mul(x, open)
+}
+
+pub(super) fn gate_gradient<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let open = opening::<B>(x.clone(), weight.clone(), bias);
+    let by_open = B::float_sum_dim(B::float_mul(gradient.clone(), x.clone()), 1);
+    let shut = B::float_add_scalar(B::float_neg(open.clone()), 1.0.into());
+    let by_sum = B::float_mul(by_open, B::float_mul(open.clone(), shut));
+    let through = B::float_matmul(by_sum.clone(), B::float_transpose(weight));
+    let by_weight = B::float_matmul(B::float_transpose(x), by_sum.clone());
+    let by_bias = B::float_reshape(B::float_sum_dim(by_sum, 0), [1].into());
+    (B::float_add(B::float_mul(gradient, open), through), by_weight, by_bias)
+}
+
+/// `sigmoid(x w + b)`, `[rows, 1]`.
+fn opening<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>, bias: FloatTensor<B>) -> FloatTensor<B> {
+    B::sigmoid(B::float_add(B::float_matmul(x, weight), row::<B>(bias)))
+}
+
 pub(super) fn gather_rows<B: Backend>(values: FloatTensor<B>, segments: BackendSegments<B>) -> FloatTensor<B> {
     let shape = [segments.host.rows(), values.shape()[1]];
     if shape.contains(&0) || segments.host.count() == 0 {

@@ -61,6 +61,21 @@ pub trait RowOps: Backend {
         composed::bias_swish_gradient::<Self>(x, bias, gradient)
     }
 
+    /// `x sigmoid(x w + b)` for `x [rows, channels]`, `w [channels, 1]`, `b [1]`. There is a row and a channel at least.
+    fn gate(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::gate::<Self>(x, weight, bias)
+    }
+
+    /// The gradients of [`gate`](Self::gate) by `x`, `w` and `b`.
+    fn gate_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        composed::gate_gradient::<Self>(x, weight, bias, gradient)
+    }
+
     /// `y_r = x_(segment of r)` for `x [segments, channels]`.
     fn gather_rows(values: FloatTensor<Self>, #[extension_type] segments: BackendSegments<Self>) -> FloatTensor<Self> {
         composed::gather_rows::<Self>(values, segments)

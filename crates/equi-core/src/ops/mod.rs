@@ -13,7 +13,7 @@ mod flex;
 mod memory;
 mod segments;
 
-pub use activation::{bias_silu, silu};
+pub use activation::{bias_silu, gate, silu};
 pub use edges::edge_silu;
 pub use extension::{BackendSegments, EdgeGradients, RowOps};
 pub use memory::{release_memory, retain_memory};

@@ -7,7 +7,7 @@ use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::activation::add_rows;
-use super::float::Float;
+use super::float::{Float, dot};
 use super::memory::{contiguous, dims, filled, is_large, numbers, own_numbers, tensor};
 use super::segments;
 use super::simd::kernel;
@@ -102,29 +102,6 @@ kernel! {
             }
         }
     }
-}
-
-/// `a . b`, in 16 sums side by side.
-#[inline(always)]
-fn dot<F: Float, S: pulp::Simd>(a: &[F], b: &[F]) -> F {
-    let mut lanes = [F::ZERO; 16];
-    let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..16 {
-            lanes[lane] = a[lane].mul_add::<S>(b[lane], lanes[lane]);
-        }
-    }
-    for ((lane, &a), &b) in lanes.iter_mut().zip(rest_a).zip(rest_b) {
-        *lane += a * b;
-    }
-    let mut width = 8;
-    while width > 0 {
-        for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
 }
 
 /// The arguments of `combine_edges`, side by side.

@@ -32,6 +32,12 @@ pub(super) trait Float:
     /// infinity, or the number at the end of that range. Not a number for not a number.
     fn exp_neg<S: Simd>(self) -> Self;
 
+    /// `1 / (1 + exp(-x))`.
+    #[inline(always)]
+    fn sigmoid<S: Simd>(self) -> Self {
+        Self::ONE / (Self::ONE + self.exp_neg::<S>())
+    }
+
     /// `x sigmoid(x)`; zero at minus infinity.
     #[inline(always)]
     fn swish<S: Simd>(self) -> Self {
@@ -44,7 +50,7 @@ pub(super) trait Float:
     fn swish_slope<S: Simd>(self) -> Self {
         let x = if self < -Self::BOUND { -Self::BOUND } else { self };
         let x = if x > Self::BOUND { Self::BOUND } else { x };
-        let sigmoid = Self::ONE / (Self::ONE + self.exp_neg::<S>());
+        let sigmoid = self.sigmoid::<S>();
         sigmoid * x.mul_add::<S>(Self::ONE - sigmoid, Self::ONE)
     }
 }
@@ -123,3 +129,26 @@ float!(
         0.500_000_000_000_000_3
     ]
 );
+
+/// `a . b`, in 16 sums side by side.
+#[inline(always)]
+pub(super) fn dot<F: Float, S: Simd>(a: &[F], b: &[F]) -> F {
+    let mut lanes = [F::ZERO; 16];
+    let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..16 {
+            lanes[lane] = a[lane].mul_add::<S>(b[lane], lanes[lane]);
+        }
+    }
+    for ((lane, &a), &b) in lanes.iter_mut().zip(rest_a).zip(rest_b) {
+        *lane += a * b;
+    }
+    let mut width = 8;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}

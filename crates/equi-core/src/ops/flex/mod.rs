@@ -3,6 +3,7 @@
 mod activation;
 mod edges;
 mod float;
+mod gate;
 mod memory;
 mod segments;
 mod simd;
@@ -47,6 +48,23 @@ impl RowOps for Flex {
             x,
             activation::bias_swish_gradient(x, bias, gradient),
             composed::bias_swish_gradient::<Self>(x, bias, gradient)
+        )
+    }
+
+    fn gate(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        in_precision!(x, gate::gate(x, weight, bias), composed::gate::<Self>(x, weight, bias))
+    }
+
+    fn gate_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        in_precision!(
+            x,
+            gate::gate_gradient(x, weight, bias, gradient),
+            composed::gate_gradient::<Self>(x, weight, bias, gradient)
         )
     }
 

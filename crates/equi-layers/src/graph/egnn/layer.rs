@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
-use equi_core::ops::{Segments, bias_silu, edge_silu, segment_mean, segment_sum, silu};
+use equi_core::ops::{Segments, bias_silu, edge_silu, gate, segment_mean, segment_sum, silu};
 
 use super::{Aggregation, EgnnConfig, Normalization};
 use crate::graph::weights::Weights;
@@ -147,7 +147,10 @@ impl EgnnLayer {
         let first = edge_silu(received, sent, inputs, weight, graph.receivers(), graph.senders());
         let mut messages = linear_silu(&self.edge_output, first);
         if let Some(attention) = &self.attention {
-            messages = messages.clone() * sigmoid(attention.forward(messages));
+            messages = match &attention.bias {
+                Some(bias) => gate(messages, attention.weight.val(), bias.val()),
+                None => messages.clone() * sigmoid(attention.forward(messages)),
+            };
         }
 
         let mut positions = positions.clone();
