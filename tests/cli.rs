@@ -16,11 +16,15 @@ fn equi(arguments: &[&str]) -> Command {
     command
 }
 
-/// Nine cells of a few steps each: enough to be caught in the middle.
-fn smoke(out: &Path) -> Command {
-    let mut command = equi(&["compare", "mnist-rot", "--preset", "smoke", "--device", "flex"]);
+/// Cells of a few steps each, three for every arm: enough to be caught in the middle.
+fn smoke_of(task: &str, out: &Path) -> Command {
+    let mut command = equi(&["compare", task, "--preset", "smoke", "--device", "flex"]);
     command.args(["--sizes", "50,100,200", "--out"]).arg(out);
     command
+}
+
+fn smoke(out: &Path) -> Command {
+    smoke_of("mnist-rot", out)
 }
 
 fn run(mut command: Command) -> Output {
@@ -103,6 +107,22 @@ fn unknown_names_list_the_known_ones() {
     fails(&run(equi(&["compare", "mnist-rot", "--group", "C128"])), 2, &["C128", "at most 64"]);
     fails(&run(equi(&["compare", "mnist-rot", "--learning-rate", "-1"])), 2, &["--learning-rate", "positive"]);
     fails(&run(equi(&["data", "imagenet"])), 2, &["mnist"]);
+    fails(&run(equi(&["compare", "nbody", "--arms", "magic"])), 2, &["`magic`", "canonical", "linear"]);
+    fails(
+        &run(equi(&["compare", "mnist-rot", "--arms", "linear"])),
+        2,
+        &["mnist-rot has no arm `linear`", "augmented"],
+    );
+    fails(&run(equi(&["compare", "nbody", "--model", "cnn"])), 2, &["`cnn`", "egnn, radial-field"]);
+    fails(&run(equi(&["compare", "mnist-rot", "--model", "egnn"])), 2, &["--model", "leave the option out"]);
+    fails(&run(equi(&["compare", "nbody", "--group", "C8"])), 2, &["--group", "leave the option out"]);
+    fails(&run(equi(&["compare", "nbody", "--flips", "0.5"])), 2, &["--flips", "leave the option out"]);
+    fails(&run(equi(&["compare", "nbody", "--sizes", "0"])), 2, &["--sizes", "1 to 100000"]);
+    let (_folder, out) = folder();
+    let mut with_data = smoke_of("nbody", &out);
+    with_data.args(["--data", "data"]);
+    fails(&run(with_data), 2, &["--data", "simulated", "leave the option out"]);
+    assert!(!out.exists());
     let mut by_variable = equi(&["compare", "mnist-rot"]);
     by_variable.env("BURN_DEVICE", "tpu");
     fails(&run(by_variable), 2, &["`tpu`", "BURN_DEVICE"]);
@@ -153,11 +173,20 @@ fn a_folder_with_other_files_is_left_alone() {
 
 #[test]
 fn killed_at_any_moment_and_resumed_gives_the_results_of_an_undisturbed_run() {
+    survives_kills(smoke);
+}
+
+#[test]
+fn points_killed_at_any_moment_and_resumed_give_the_results_of_an_undisturbed_run() {
+    survives_kills(|out| smoke_of("nbody", out));
+}
+
+fn survives_kills(smoke: impl Fn(&Path) -> Command) {
     let (_undisturbed, whole) = folder();
     let begin = Instant::now();
     let output = run(smoke(&whole));
     assert!(output.status.success(), "{}", stderr(&output));
-    let half_a_cell = begin.elapsed() / 18;
+    let half_a_cell = begin.elapsed() / (2 * cells(&whole) as u32);
     let files = |out: &Path| {
         let mut names: Vec<_> = fs::read_dir(out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();

@@ -3,9 +3,23 @@
 use burn::tensor::Device;
 
 use super::results::{Cell, CellStatus, EquivarianceError, Metric};
-use super::{CellPlan, CompareError, Recipe};
+use super::{CellPlan, CompareError, Plan};
 use crate::fit::{Epoch, Event, Outcome, Problem, Session, fit};
 use crate::memory::peak_rss_mib;
+
+/// A cell at work.
+pub(super) struct Work<'a> {
+    /// The cell.
+    pub cell: &'a CellPlan,
+    /// What it is part of.
+    pub plan: &'a Plan,
+    /// Where it is trained.
+    pub device: &'a Device,
+    /// Its checkpoints, and who may stop it.
+    pub session: &'a Session,
+    /// Hears of every optimiser step, counted from 1.
+    pub progress: &'a mut dyn FnMut(usize),
+}
 
 /// What a trained network is worth.
 pub(super) struct Tested {
@@ -15,8 +29,8 @@ pub(super) struct Tested {
     pub equivariance_error: EquivarianceError,
 }
 
-/// Trains `model` on `problem` as `recipe` says, and gives the network of the best epoch to `test`, which gives none if it
-/// was stopped. `progress` hears of every optimiser step, counted from 1.
+/// Trains `model` on `problem` as the recipe says, and gives the network of the best epoch to `test`, which gives none if it
+/// was stopped.
 ///
 /// # Errors
 ///
@@ -24,14 +38,11 @@ pub(super) struct Tested {
 pub(super) fn train_cell<P: Problem>(
     problem: &P,
     model: P::Model,
-    recipe: &Recipe,
-    cell: &CellPlan,
-    device: &Device,
-    session: &Session,
-    progress: &mut dyn FnMut(usize),
+    work: Work<'_>,
     test: impl FnOnce(&P::Model) -> Option<Tested>,
 ) -> Result<Cell, CompareError> {
-    let config = recipe.fit(cell);
+    let Work { cell, plan, device, session, progress } = work;
+    let config = plan.recipe.fit(cell);
     let failed = |source| CompareError::Fit { cell: cell.to_string(), source };
     let outcome = fit(problem, model, &config, device, session, |event| {
         if let Event::Step { step, .. } = event {

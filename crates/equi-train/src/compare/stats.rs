@@ -31,10 +31,11 @@ pub fn ci95(values: &[f64]) -> Option<[f64; 2]> {
     Some([centre - half, centre + half])
 }
 
-/// [`ci95`] of a metric, cut to what it can be: a percentage, whose name ends in `%`, lies between 0 and 100.
+/// [`ci95`] of a metric, cut to what it can be: errors are not negative, and a percentage, whose name ends in `%`, is at most
+/// 100.
 pub fn interval(metric: &str, values: &[f64]) -> Option<[f64; 2]> {
     let [low, high] = ci95(values)?;
-    Some(if metric.ends_with('%') { [low.max(0.0), high.min(100.0)] } else { [low, high] })
+    Some([low.max(0.0), if metric.ends_with('%') { high.min(100.0) } else { high }])
 }
 
 /// One entry per arm, in their order, and training-set size, ascending, over the cells that have a metric.
@@ -155,8 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn percentages_are_cut_to_what_they_can_be() {
+    fn metrics_are_cut_to_what_they_can_be() {
         assert_eq!(interval("test error %", &[5.0, 90.0]), Some([0.0, 100.0]));
-        assert_eq!(interval("mean squared error", &[5.0, 90.0]), ci95(&[5.0, 90.0]));
+        let [_, high] = ci95(&[5.0, 90.0]).unwrap();
+        assert_eq!(interval("test MSE", &[5.0, 90.0]), Some([0.0, high]));
+        assert_eq!(interval("test MSE", &[5.0, 5.1]), ci95(&[5.0, 5.1]));
     }
 }

@@ -141,3 +141,60 @@ fn upload<'a>(motions: &'a [Motion], device: &'a Device) -> impl Iterator<Item =
 fn particles(motions: &[Motion]) -> usize {
     motions.first().map_or(0, |motion| motion.start.charges.len())
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::data::nbody::NBody;
+    use equi_layers::graph::{EgnnConfig, RawGnnConfig};
+
+    fn device() -> Device {
+        Device::flex()
+    }
+
+    fn loss<M: Dynamics>(model: M, motions: &[Motion], augmentation: PointAugmentation, step: usize) -> f64 {
+        let problem = Prediction::new(motions, &[], 3).with_augmentation(augmentation);
+        let samples: Vec<usize> = (0..motions.len()).collect();
+        problem.loss(&model.valid().train(), &samples, step, &device().autodiff()).into_scalar()
+    }
+
+    #[test]
+    fn augmentation_moves_what_is_shown_and_what_is_asked_for_alike() {
+        let motions = NBody::new(0).training(0, 30).unwrap();
+        let all = PointAugmentation::default();
+        let egnn = EgnnConfig::new(1, 8).with_velocity().with_edge_features(2).with_seed(1).init(&device()).unwrap();
+        let still = mean_squared_error(&egnn, &motions, &device(), &Stop::new()).unwrap();
+        // An equivariant network has the same loss wherever its samples are, up to rounding in f32.
+        for step in 0..3 {
+            assert!((loss(egnn.clone(), &motions, all, step) - still).abs() < 1e-5 * still);
+        }
+        assert!((loss(egnn, &motions, PointAugmentation::none(), 0) - still).abs() < 1e-5 * still);
+        let raw = RawGnnConfig::new(1, 8).with_edge_features(2).with_seed(1).init(&device()).unwrap();
+        let (first, second) = (loss(raw.clone(), &motions, all, 0), loss(raw.clone(), &motions, all, 1));
+        assert!((first - second).abs() > 1e-3 * first, "{first} {second}");
+        assert_eq!(first, loss(raw, &motions, all, 0));
+    }
+
+    #[test]
+    fn batches_are_weighted_by_their_sizes() {
+        // One full batch and a small one, and each motion by itself.
+        let motions = NBody::new(0).training(0, EVALUATION_BATCH + 7).unwrap();
+        let raw = RawGnnConfig::new(1, 8).with_edge_features(2).with_seed(1).init(&device()).unwrap();
+        let together = mean_squared_error(&raw, &motions, &device(), &Stop::new()).unwrap();
+        let found = positions(&raw, &motions, &device());
+        let errors = motions.iter().zip(&found).flat_map(|(motion, found)| {
+            motion.end.as_flattened().iter().zip(found.as_flattened()).map(|(a, b)| (a - b).powi(2))
+        });
+        let alone = errors.sum::<f64>() / (15 * motions.len()) as f64;
+        assert!((together - alone).abs() < 1e-5 * alone, "{together} {alone}");
+        let problem = Prediction::new(&motions, &motions, 0);
+        for _ in ["uploaded", "kept"] {
+            let score = problem.validate(&raw, &device(), &Stop::new()).unwrap();
+            assert_eq!((score.metric, score.loss), (together, together));
+        }
+        let stop = Stop::new();
+        stop.raise();
+        assert!(mean_squared_error(&raw, &motions, &device(), &stop).is_none());
+        assert!(problem.validate(&raw, &device(), &stop).is_none());
+    }
+}

@@ -13,7 +13,7 @@ use plotters::{
 
 use super::{
     digest::{is_trained, train_seconds},
-    number,
+    number::{self, capital},
     words::words,
 };
 use crate::compare::{
@@ -280,11 +280,6 @@ fn validation_at(results: &Results, name: &str, size: usize) -> Option<Plot> {
 
 fn with_unit(quantity: &str, unit: &str) -> String {
     if unit.is_empty() { quantity.into() } else { format!("{quantity} ({})", unit.trim()) }
-}
-
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 /// The offset of one arm among several that share a place.

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use crate::augment::Augmentation;
-use crate::compare::cell::{Tested, train_cell};
+use crate::compare::cell::{Tested, Work, train_cell};
 use crate::compare::results::{ArmSummary, Cell, Domain, Metric};
 use crate::compare::{
     ARMS, Arm, CellPlan, CompareError, Growth, MatchBy, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials,
@@ -165,24 +165,20 @@ struct Digits {
 
 impl Trials for Digits {
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
+        let work = Work { cell, plan: &self.plan, device: &self.device, session, progress };
         let (group, _) = planar(self.plan.setting.symmetry);
         let (steerable, plain) = networks(group, self.plan.setting.matched_by, &self.device)?;
         if cell.arm.network == Network::Equivariant {
-            self.train(built(steerable, cell.seed, &self.device)?, cell, session, progress)
+            self.train(built(steerable, cell.seed, &self.device)?, work)
         } else {
-            self.train(plain.init(cell.seed, &self.device), cell, session, progress)
+            self.train(plain.init(cell.seed, &self.device), work)
         }
     }
 }
 
 impl Digits {
-    fn train<M: Classifier>(
-        &self,
-        model: M,
-        cell: &CellPlan,
-        session: &Session,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<Cell, CompareError> {
+    fn train<M: Classifier>(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
+        let Work { cell, session, .. } = work;
         let recipe = &self.plan.recipe;
         let (group, flips) = planar(self.plan.setting.symmetry);
         let images = self.source.training(cell.seed, 0..cell.train_size, Pose::Random)?;
@@ -193,7 +189,7 @@ impl Digits {
 
         let (probe_images, _) = self.test.batch(&positions(PROBE.min(self.test.len())), &self.device);
         let exact_untrained = probe::image::exact_error(&model.valid(), group, &probe_images);
-        train_cell(&problem, model, recipe, cell, &self.device, session, progress, |trained| {
+        train_cell(&problem, model, work, |trained| {
             let positions = positions(self.test.len());
             let wrong = wrong_labels(trained, &self.test, &positions, EVALUATION_BATCH, &self.device, &session.stop)?;
             let error = 100.0 * wrong as f64 / positions.len().max(1) as f64;

@@ -10,7 +10,7 @@ use equi_layers::graph::{EgnnConfig, LinearMotion, RadialFieldConfig, RawGnnConf
 use rand::Rng;
 
 use crate::augment::PointAugmentation;
-use crate::compare::cell::{Tested, train_cell};
+use crate::compare::cell::{Tested, Work, train_cell};
 use crate::compare::results::{ArmSummary, Cell, Domain, EquivarianceError, Metric};
 use crate::compare::{
     ARMS, Arm, CellPlan, CompareError, Growth, MatchBy, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials,
@@ -246,37 +246,31 @@ struct Systems {
 
 impl Trials for Systems {
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
+        let work = Work { cell, plan: &self.plan, device: &self.device, session, progress };
         let seed = stream(cell.seed, Purpose::Weights, 0).next_u64();
         let plain = || plain(&self.plan.setting, &self.device).with_seed(seed).init(&self.device).expect(VALID);
         match cell.arm.network {
             Network::Equivariant => match Equivariant::new(&self.plan.setting) {
-                Equivariant::Egnn(config) => {
-                    self.train(config.with_seed(seed).init(&self.device).expect(VALID), cell, session, progress)
-                }
+                Equivariant::Egnn(config) => self.train(config.with_seed(seed).init(&self.device).expect(VALID), work),
                 Equivariant::RadialField(config) => {
-                    self.train(config.with_seed(seed).init(&self.device).expect(VALID), cell, session, progress)
+                    self.train(config.with_seed(seed).init(&self.device).expect(VALID), work)
                 }
             },
-            Network::Plain | Network::Canonical => self.train(plain(), cell, session, progress),
+            Network::Plain | Network::Canonical => self.train(plain(), work),
             Network::Linear => self.fit_line(cell),
         }
     }
 }
 
 impl Systems {
-    fn train<M: Dynamics>(
-        &self,
-        model: M,
-        cell: &CellPlan,
-        session: &Session,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<Cell, CompareError> {
+    fn train<M: Dynamics>(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
+        let Work { cell, session, .. } = work;
         let posed = |motions: &[Motion]| posed(&cell.arm, motions);
         let training = posed(&self.training(cell)?);
         let validation = posed(&self.validation);
         let problem = Prediction::new(&training, &validation, cell.seed).with_augmentation(augmentation(&cell.arm));
         let exact_untrained = self.exact_error(&model.valid(), &cell.arm);
-        train_cell(&problem, model, &self.plan.recipe, cell, &self.device, session, progress, |trained| {
+        train_cell(&problem, model, work, |trained| {
             // No isometry changes a distance, so errors can be taken in any pose.
             let error = mean_squared_error(trained, &posed(&self.test), &self.device, &session.stop)?;
             Some(Tested {
@@ -348,5 +342,91 @@ fn posed(arm: &Arm, motions: &[Motion]) -> Vec<Motion> {
     match arm.network {
         Network::Canonical => motions.iter().map(|motion| motion.moved(&motion.start.standard_pose())).collect(),
         _ => motions.to_vec(),
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::compare::Request;
+    use crate::compare::results::CellStatus;
+    use crate::device::resolve;
+
+    fn plan(change: impl FnOnce(&mut Request)) -> Plan {
+        let mut request =
+            Request { task: "nbody".to_string(), preset: Some("smoke".to_string()), ..Request::default() };
+        change(&mut request);
+        Plan::new(&request, &resolve(Some("flex")).unwrap()).unwrap()
+    }
+
+    fn run(plan: &Plan, cell: &CellPlan) -> Cell {
+        let trials = NBody.open(plan, None, &Device::flex()).unwrap();
+        trials.run(cell, &Session::default(), &mut |_| {}).unwrap()
+    }
+
+    #[test]
+    fn arms_cost_about_the_same() {
+        for (matched_by, model) in [("flops", "egnn"), ("params", "egnn"), ("flops", "radial-field")] {
+            let plan = plan(|request| {
+                request.matched_by = Some(matched_by.to_string());
+                request.model = Some(model.to_string());
+            });
+            let costs = |arm: &str| {
+                let arm = plan.arms.iter().find(|summary| summary.name == arm).unwrap();
+                if matched_by == "flops" { arm.flops_per_sample as f64 } else { arm.parameters as f64 }
+            };
+            for arm in ["plain", "augmented", "canonical"] {
+                // A width is a whole number: near 10 features, the next one costs a fifth more.
+                let tolerance = if model == "egnn" { 0.02 } else { 0.1 };
+                assert!((costs(arm) / costs("equivariant") - 1.0).abs() < tolerance, "{arm} {matched_by} {model}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_but_plain_networks_are_equivariant() {
+        for model in ["egnn", "radial-field"] {
+            let plan = plan(|request| request.model = Some(model.to_string()));
+            for cell in plan.cells() {
+                let done = run(&plan, &cell);
+                let errors = done.equivariance_error.unwrap();
+                let exact = cell.arm.network != Network::Plain;
+                for error in [errors.exact_untrained.unwrap(), errors.exact.unwrap()] {
+                    // Rounding in f32, through four layers.
+                    assert!(if exact { error < 1e-5 } else { error > 1e-2 }, "{cell}: {error}");
+                }
+                assert!(done.metric.unwrap().value < 1.0);
+                let epochs = if cell.arm.is_trained() { plan.recipe.epochs } else { 0 };
+                assert_eq!((done.status, done.validation_curve.len()), (CellStatus::Done, epochs));
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_is_fitted_to_the_training_motions() {
+        let plan = plan(|request| request.sizes = Some(vec![200]));
+        let cell = CellPlan { arm: ARMS[4], train_size: 200, seed: 3 };
+        let motions = nbody::NBody::new(TASK_SEED).training(3, 200).unwrap();
+        let test = nbody::NBody::new(TASK_SEED).test(plan.recipe.test_size).unwrap();
+        let error = |motions: &[Motion], time: f64| {
+            let coordinates = motions.iter().flat_map(|motion| {
+                let start = &motion.start;
+                let (x, v, y) =
+                    (start.positions.as_flattened(), start.velocities.as_flattened(), motion.end.as_flattened());
+                x.iter().zip(v).zip(y).map(|((x, v), y)| (x + time * v - y).powi(2)).collect::<Vec<_>>()
+            });
+            coordinates.sum::<f64>() / (15 * motions.len()) as f64
+        };
+        let best =
+            (0..2000).map(|i| f64::from(i) * 1e-3).min_by(|a, b| error(&motions, *a).total_cmp(&error(&motions, *b)));
+        let value = run(&plan, &cell).metric.unwrap().value;
+        // The grid is a thousandth wide, and the error flat at the minimum of the training motions.
+        assert!((value - error(&test, best.unwrap())).abs() < 1e-3 * value, "{value}");
+    }
+
+    #[test]
+    fn folders_are_for_tasks_with_files() {
+        let refused = NBody.open(&plan(|_| {}), Some(Path::new("data")), &Device::flex());
+        assert!(refused.err().unwrap().to_string().contains("--data: nbody is simulated"));
     }
 }
