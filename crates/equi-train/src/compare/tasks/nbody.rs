@@ -143,9 +143,9 @@ impl Task for NBody {
         (1, 100_000)
     }
 
-    /// Batches and learning rates are those published: 5e-4 for the EGNN, 2e-4 for the radial field, 1e-3 for the GNN.
-    fn recipe(&self, preset: Preset, model: Option<&str>) -> Recipe {
-        let rate = if model == Some("radial-field") { 2e-4 } else { 5e-4 };
+    /// Networks and batches are those published. The paper trains 10,000 passes at a constant 5e-4 and keeps the best; here 160
+    /// passes at 4e-3 do, with clipped gradients, which a few close encounters dominate, and averaged weights.
+    fn recipe(&self, preset: Preset, _model: Option<&str>) -> Recipe {
         let recipe = Recipe {
             sizes: vec![100, 400, 1600],
             seeds: 2,
@@ -154,12 +154,12 @@ impl Task for NBody {
             growth: Growth::SquareRoot,
             epochs: 20,
             batch_size: 100,
-            learning_rate: 1e-3,
-            arm_rates: BTreeMap::from([("equivariant".to_string(), rate)]),
-            schedule: Schedule::default(),
+            learning_rate: 4e-3,
+            arm_rates: BTreeMap::new(),
+            schedule: Schedule::Constant,
             weight_decay: 0.0,
-            clip_norm: None,
-            weight_average: None,
+            clip_norm: Some(0.1),
+            weight_average: Some(0.999),
             validation_one_in: 1,
             validation_size: 500,
         };
@@ -178,17 +178,17 @@ impl Task for NBody {
             Preset::Standard => Recipe {
                 sizes: vec![100, 200, 400, 800, 1600, 3200],
                 seeds: 3,
-                steps_per_100: 1000,
-                epochs: 60,
+                steps_per_100: 500,
+                epochs: 40,
                 validation_size: 2000,
                 ..recipe
             },
             Preset::Paper => Recipe {
                 sizes: vec![3000],
                 seeds: 3,
-                steps_per_100: 1000,
+                steps_per_100: 160,
                 growth: Growth::Proportional,
-                epochs: 600,
+                epochs: 160,
                 validation_size: 2000,
                 ..recipe
             },
