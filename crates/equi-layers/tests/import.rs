@@ -459,7 +459,15 @@ proptest! {
         let found = differences(tensors.into_iter().collect());
         prop_assert_eq!(found.len(), expected.len(), "{:?}", found);
         for difference in expected {
-            prop_assert!(found.contains(&difference), "{:?} is not in {:?}", difference, found);
+            // Where no layer has this weight, nothing tells how many features an edge has, nor its shape.
+            let untold = |found: &Difference| match (found, &difference) {
+                (Difference::Missing { key, .. }, Difference::Missing { key: expected, .. }) => {
+                    key == expected && key.ends_with("edge_mlp.0.weight")
+                }
+                _ => false,
+            };
+            let is_found = found.contains(&difference) || found.iter().any(untold);
+            prop_assert!(is_found, "{:?} is not in {:?}", difference, found);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::mapping;
+use super::qm9::Qm9Egnn;
 use super::state_dict::StateDict;
 use crate::graph::Egnn;
 
@@ -193,12 +194,27 @@ impl Architecture {
     /// [`EgnnCheckpoint`](super::EgnnCheckpoint) reads comes back bit for bit.
     ///
     /// # Panics
-    /// If `egnn` is not of this architecture.
+    /// If `egnn` is not of this architecture, or this is a [`Variant::Qm9`], which is [more than an `Egnn`](Self::qm9_state_dict).
     pub fn state_dict(&self, egnn: &Egnn) -> StateDict {
         let mut egnn = egnn.clone();
-        let dict = mapping::written(mapping::counterparts(self, &mut egnn));
+        self.complete(mapping::written(mapping::counterparts(self, &mut egnn)))
+    }
+
+    /// As [`state_dict`](Self::state_dict), for a [`Variant::Qm9`].
+    ///
+    /// # Panics
+    /// If `model` is not of this architecture.
+    pub fn qm9_state_dict(&self, model: &Qm9Egnn) -> StateDict {
+        let mut model = model.clone();
+        let mut egnn = model.egnn.clone();
+        let mut counterparts = mapping::counterparts(self, &mut egnn);
+        counterparts.extend(model.decoders());
+        self.complete(mapping::written(counterparts))
+    }
+
+    fn complete(&self, dict: StateDict) -> StateDict {
         let shapes: BTreeMap<_, _> = dict.iter().map(|(key, data)| (key.to_owned(), data.shape().to_vec())).collect();
-        assert!(self.variant == Variant::Qm9 || shapes == self.keys(), "the network is no {self}");
+        assert!(shapes == self.keys(), "the network is no {self}");
         dict
     }
 }
