@@ -51,7 +51,7 @@ pub const ARMS: [Arm; 5] = [
     },
     Arm {
         name: "canonical",
-        about: "the ordinary network, shown every sample in a standard pose",
+        about: "the ordinary network, shown every sample in a standard pose, which is not continuous",
         network: Network::Canonical,
         augmented: false,
     },

@@ -84,7 +84,7 @@ pub(super) fn outline(style: usize, radius: f64) -> Vec<(i32, i32)> {
 pub(super) fn learning(results: &Results, name: &str) -> Option<Plot> {
     let sizes = results.sizes();
     let values = results.cells.iter().filter_map(|cell| cell.value());
-    let y = Axis::fitting(values, number::tick)?;
+    let y = Axis::metric(name, values)?;
     let x = Axis::log(sizes.iter().map(|&size| size as f64), 0.12)?
         .with_ticks(sizes.iter().map(|&size| (size as f64, number::count(size as u64))).collect());
     let mut marks = Vec::new();
@@ -125,9 +125,9 @@ pub(super) fn learning(results: &Results, name: &str) -> Option<Plot> {
 /// Metric against forward cost, at the largest size that has results.
 pub(super) fn flops(results: &Results, name: &str) -> Option<Plot> {
     let size = results.cells.iter().filter(|cell| cell.value().is_some()).map(|cell| cell.train_size).max()?;
-    let y = Axis::fitting(
+    let y = Axis::metric(
+        name,
         results.cells.iter().filter(|cell| cell.train_size == size && cell.steps > 0).filter_map(|cell| cell.value()),
-        number::tick,
     )?;
     let mega = |flops: u64| flops as f64 / 1e6;
     let arms: Vec<&ArmSummary> = results.arms.iter().filter(|arm| is_trained(results, &arm.name)).collect();
@@ -167,7 +167,7 @@ pub(super) fn seconds(results: &Results, name: &str) -> Option<Plot> {
         .collect();
     let all = || points.iter().flat_map(|(_, line)| line);
     let x = Axis::fitting_wide(all().map(|point| point.0), number::tick)?;
-    let y = Axis::fitting(all().map(|point| point.1), number::tick)?;
+    let y = Axis::metric(name, all().map(|point| point.1))?;
     let mut marks = Vec::new();
     for (colour, line) in &points {
         let line: Vec<_> = line.iter().map(|&(seconds, value)| (x.at(seconds), y.at(value))).collect();
@@ -241,7 +241,7 @@ pub(super) fn validation(results: &Results, name: &str) -> Vec<Plot> {
 
 fn validation_at(results: &Results, name: &str, size: usize) -> Option<Plot> {
     let cells = || results.cells.iter().filter(|cell| cell.train_size == size);
-    let y = Axis::fitting(cells().flat_map(|cell| cell.validation_curve.iter().copied()), number::tick)?;
+    let y = Axis::metric(name, cells().flat_map(|cell| cell.validation_curve.iter().copied()))?;
     let epochs = cells().map(|cell| cell.validation_curve.len()).max()?;
     let x = Axis::linear([1.0, epochs.max(2) as f64].into_iter(), 0.0, |epoch| format!("{epoch:.0}"))?;
     let mut marks = Vec::new();
@@ -316,6 +316,15 @@ impl Axis {
         }
     }
 
+    /// For a metric: percentages as they fit, all others by their ratios.
+    fn metric(name: &str, values: impl Iterator<Item = f64>) -> Option<Self> {
+        if name.ends_with('%') {
+            Self::fitting(values, number::tick)
+        } else {
+            Self::log(values.filter(|&value| value > 0.0), 0.06).map(|axis| axis.with_steps(number::tick))
+        }
+    }
+
     /// Logarithmic with room at both ends, for quantities whose ratio matters.
     fn fitting_wide(values: impl Iterator<Item = f64>, label: impl Fn(f64) -> String) -> Option<Self> {
         Self::log(values.filter(|&value| value > 0.0), 0.12).map(|axis| axis.with_steps(label))
@@ -345,9 +354,13 @@ impl Axis {
         self
     }
 
-    /// Ticks at 1, 2 and 5 times the powers of ten, or at the powers alone where they suffice.
+    /// Ticks at 1, 2 and 5 times the powers of ten, at the powers alone where they suffice, or closer where they do not.
     fn with_steps(self, label: impl Fn(f64) -> String) -> Self {
-        let factors: &[f64] = if self.length() > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+        let factors: &[f64] = match self.length() {
+            2.5.. => &[1.0],
+            0.9.. => &[1.0, 2.0, 5.0],
+            _ => &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0],
+        };
         let decades = self.range.start.floor() as i32..=self.range.end.ceil() as i32;
         let values = decades.flat_map(|decade| factors.iter().map(move |factor| factor * 10f64.powi(decade)));
         let inside: Vec<(f64, String)> =
