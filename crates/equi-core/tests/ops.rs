@@ -3,7 +3,9 @@
 #![cfg(any(feature = "flex", feature = "wgpu"))]
 
 use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData, activation};
-use equi_core::ops::{Segments, bias_silu, edge_silu, gate, gather, segment_mean, segment_sum, silu};
+use equi_core::ops::{
+    Segments, bias_silu, edge_silu, gate, gather, segment_max, segment_mean, segment_softmax, segment_sum, silu,
+};
 
 /// A device, a precision, and the relative error that rounding may cause there in sums of hundreds of numbers.
 struct Setting {
@@ -341,6 +343,100 @@ fn segment_mean_divides_by_the_number_of_rows() {
         let mean = segment_mean(Tensor::from_data(data, (&setting.device, setting.dtype)), &segments);
         assert_eq!(values(mean), [7.0, 0.0, 5.0, 0.0], "{}", setting.name);
     }
+}
+
+#[test]
+fn segment_mean_maximum_and_softmax_are_their_definitions() {
+    for setting in &settings() {
+        for (name, segments) in segments(setting).into_iter().filter(|(_, segments)| segments.rows() > 0) {
+            for channels in [1, 3] {
+                let options = (&setting.device, setting.dtype);
+                // Segment after segment, through the operations of dense tensors.
+                let each = |x: &Tensor<2>, reduce: &dyn Fn(Tensor<2>) -> Tensor<2>| {
+                    let of = |segment: usize| {
+                        let rows = segments.rows_of(segment);
+                        if rows.is_empty() {
+                            return Tensor::zeros([1, channels], (&x.device(), x.dtype()));
+                        }
+                        reduce(Tensor::cat(rows.iter().map(|&row| x.clone().narrow(0, row, 1)).collect(), 0))
+                    };
+                    Tensor::cat((0..segments.count()).map(of).collect(), 0)
+                };
+                let shapes = [[segments.rows(), channels]];
+                assert_operation(
+                    setting,
+                    &format!("mean, {name}, {channels} channels"),
+                    &shapes,
+                    |inputs| segment_mean(inputs[0].clone(), &segments),
+                    |inputs| each(&inputs[0], &|rows| rows.mean_dim(0)),
+                );
+                assert_operation(
+                    setting,
+                    &format!("maximum, {name}, {channels} channels"),
+                    &shapes,
+                    |inputs| segment_max(inputs[0].clone(), &segments),
+                    |inputs| each(&inputs[0], &|rows| rows.max_dim(0)),
+                );
+                let mut ones = vec![0.0; segments.count() * segments.rows()];
+                for segment in 0..segments.count() {
+                    for &row in segments.rows_of(segment) {
+                        ones[segment * segments.rows() + row] = 1.0;
+                    }
+                }
+                let data = TensorData::new(ones, [segments.count(), segments.rows()]).convert_dtype(setting.dtype);
+                let members = Tensor::<2>::from_data(data, options);
+                assert_operation(
+                    setting,
+                    &format!("softmax, {name}, {channels} channels"),
+                    &shapes,
+                    |inputs| segment_softmax(inputs[0].clone(), &segments),
+                    |inputs| {
+                        let weights = inputs[0].clone().exp();
+                        let members = Tensor::from_data(members.to_data(), (&inputs[0].device(), setting.dtype));
+                        weights.clone() / members.clone().transpose().matmul(members.matmul(weights))
+                    },
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn equal_and_infinite_rows_have_a_maximum_and_a_softmax() {
+    let low = f64::NEG_INFINITY;
+    for setting in &settings() {
+        let device = setting.device.clone().autodiff();
+        let segments = Segments::new(vec![0, 0, 0, 1, 1, 2, 2, 4], 5, &setting.device).expect("segments");
+        let x = vec![800.0, 800.0, 800.0, low, -3.0, low, low, 7.0];
+        let input = || {
+            let data = TensorData::new(x.clone(), [8, 1]).convert_dtype(setting.dtype);
+            Tensor::<2>::from_data(data, (&device, setting.dtype)).require_grad()
+        };
+        let given = input();
+        let maximum = segment_max(given.clone(), &segments);
+        assert_eq!(values(maximum.clone()), [800.0, -3.0, low, 0.0, 7.0], "{}", setting.name);
+        // Equal rows share the gradient.
+        let gradient = values(given.grad(&maximum.mask_fill(input_is_low(&device), 0.0).sum().backward()).unwrap());
+        let shared = [1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.0, 1.0, 0.0, 0.0, 1.0];
+        assert!(gradient.iter().zip(shared).all(|(a, b)| (a - b).abs() < 1e-6), "{}: {gradient:?}", setting.name);
+
+        let given = input();
+        let softmax = segment_softmax(given.clone(), &segments);
+        let found = values(softmax.clone());
+        assert!(
+            found
+                .iter()
+                .zip([1.0 / 3.0; 3].into_iter().chain([0.0, 1.0, 0.0, 0.0, 1.0]))
+                .all(|(a, b)| (a - b).abs() < 1e-6)
+        );
+        let gradient = values(given.grad(&weighted(softmax, setting).backward()).unwrap());
+        assert!(gradient.iter().all(|value| value.is_finite()), "{}: {gradient:?}", setting.name);
+    }
+}
+
+/// Where the maxima of the test above are infinite.
+fn input_is_low(device: &Device) -> Tensor<2, burn::tensor::Bool> {
+    Tensor::from_data([[false], [false], [true], [false], [false]], device)
 }
 
 /// Within 4 units in the last place everywhere, against the exponential of the standard library in double precision.

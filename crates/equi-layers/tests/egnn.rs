@@ -1,4 +1,4 @@
-//! EGNN: equal to the reference implementation, equivariant with every option, and finite where others are not.
+//! EGNN: finite where others are not, and what it refuses. See `egnn_golden.rs` and `egnn_equivariance.rs` for the rest.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use equi_layers::LayerError;
@@ -91,6 +91,15 @@ fn missing_edge_features_are_named() {
     let graph = Graph::new(&EdgeList::complete(3), &device).unwrap();
     let egnn = EgnnConfig::new(1, 8).with_edge_features(2).init(&device).unwrap();
     egnn.forward(&graph, Points::new(Tensor::ones([3, 1], &device), Tensor::zeros([3, 3], &device)), None);
+}
+
+#[test]
+#[should_panic(expected = "this network takes velocities [3, 3]; none were given")]
+fn a_layer_used_alone_names_what_is_missing() {
+    let device = Device::flex();
+    let graph = Graph::new(&EdgeList::complete(3), &device).unwrap();
+    let layer = EgnnConfig::new(4, 8).with_velocity().init_layer(4, &device).unwrap();
+    layer.forward(&graph, Points::new(Tensor::ones([3, 4], &device), Tensor::zeros([3, 3], &device)), None);
 }
 
 #[test]

@@ -39,7 +39,9 @@ impl Isometry {
     /// [`Error::NotOrthogonal`] if an entry of `R^T R - 1` exceeds 1e-6; [`Error::NotFinite`] for an offset that is not finite.
     pub fn new(matrix: [[f64; 3]; 3], offset: [f64; 3]) -> Result<Self> {
         let matrix = Matrix3::from_fn(|i, j| matrix[i][j]);
-        let deviation = (matrix.tr_mul(&matrix) - Matrix3::identity()).iter().fold(0.0, |m: f64, d| m.max(d.abs()));
+        let deviation = (matrix.tr_mul(&matrix) - Matrix3::identity())
+            .iter()
+            .fold(0.0, |m: f64, d| if d.abs() <= m { m } else { d.abs() });
         if !(matrix.iter().all(|entry| entry.is_finite()) && deviation <= 1e-6) {
             return Err(Error::NotOrthogonal { deviation });
         }

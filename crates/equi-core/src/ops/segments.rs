@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::backend::Dispatch;
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::extension::{BackendSegments, RowOps};
 use crate::error::{Error, Result};
@@ -53,7 +53,7 @@ impl Segments {
         if let Some((row, &id)) = ids.iter().enumerate().find(|&(_, &id)| id >= count) {
             return Err(Error::SegmentOutOfRange { row, id, count });
         }
-        let largest = ids.len().max(count + 1);
+        let largest = ids.len().max(count.saturating_add(1));
         if largest > i32::MAX as usize {
             return Err(Error::TooManyRows { rows: largest });
         }
@@ -200,19 +200,24 @@ pub fn segment_mean(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
 }
 
 /// The largest value of every channel in every segment; zero for an empty segment. Where rows are equal, the gradient is
-/// shared among them.
+/// shared among them; an infinite maximum has gradient zero.
 ///
 /// Shapes and panics as for [`segment_sum`].
 pub fn segment_max(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
-    let highest = gather(highest(values.clone().detach(), segments), segments);
-    let chosen = values.clone().detach().equal(highest).float().cast(values.dtype());
-    let share = chosen.clone() / gather(segment_sum(chosen, segments), segments).clamp_min(1.0);
-    segment_sum(values * share, segments)
+    let highest = highest(values.clone().detach(), segments);
+    let (detached, of_row) = (values.clone().detach(), gather(highest.clone(), segments));
+    let chosen = detached.clone().equal(of_row).bool_and(detached.is_finite());
+    let count = chosen.clone().float().cast(values.dtype());
+    let share = count.clone() / gather(segment_sum(count, segments), segments).clamp_min(1.0);
+    // The value is the maximum itself; the sum, less itself, carries the gradient.
+    let carrier = segment_sum(values.mask_fill(chosen.bool_not(), 0.0) * share, segments);
+    highest + (carrier.clone() - carrier.detach())
 }
 
 /// A softmax over the rows of every segment, for every channel: `y_r = exp x_r / sum over the segment of exp x`.
 ///
-/// Large values do not overflow: the largest of the segment is taken off first.
+/// Large values do not overflow: the largest of the segment is taken off first. Rows of minus infinity weigh nothing, also where
+/// all of a segment are.
 ///
 /// # Shapes
 /// - `values`, output: `[rows, channels]`
@@ -220,30 +225,39 @@ pub fn segment_max(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
 /// # Panics
 /// If there are not as many rows as `segments` has.
 pub fn segment_softmax(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
-    let highest = gather(highest(values.clone().detach(), segments), segments);
-    let weights = (values - highest).exp();
-    let total = gather(segment_sum(weights.clone(), segments), segments);
+    let highest = highest(values.clone().detach(), segments);
+    let masked = highest.clone().equal_scalar(f32::NEG_INFINITY);
+    let weights = (values - gather(highest.mask_fill(masked, 0.0), segments)).exp();
+    // At least 1, the weight of the largest, unless all weigh nothing.
+    let total = gather(segment_sum(weights.clone(), segments), segments).clamp_min(0.5);
     weights / total
 }
 
 /// The largest value of every channel in every segment, without gradient; zero for an empty segment.
+///
+/// Rows are brought into the order of the segments. Then every row looks at the one 1, 2, 4, ... rows on, as long as it is of the same
+/// segment: after the logarithm of the longest segment the first row of each knows the largest.
 fn highest(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
+    segments.check("a maximum", segments.rows(), &values);
     let [rows, channels] = values.dims();
-    let (count, longest) = (segments.count(), segments.longest());
-    if rows == 0 || channels == 0 {
+    let count = segments.count();
+    if rows == 0 || channels == 0 || count == 0 {
         return Tensor::zeros([count, channels], (&values.device(), values.dtype()));
     }
-    // A table of the rows of every segment. What is missing in a row of the table is a copy of its first entry, which
-    // changes no maximum.
-    let table: Vec<i64> = (0..count)
-        .flat_map(|segment| {
-            let rows = segments.rows_of(segment);
-            (0..longest).map(move |place| rows.get(place).or(rows.first()).map_or(0, |&row| row as i64))
-        })
-        .collect();
-    let table = Tensor::<1, Int>::from_data(TensorData::new(table, [count * longest]), &segments.ids.device());
-    let empty: Vec<bool> = (0..count).map(|segment| segments.rows_of(segment).is_empty()).collect();
-    let empty = Tensor::<1, Bool>::from_data(TensorData::new(empty, [count]), &segments.ids.device());
-    let highest = values.select(0, table).reshape([count, longest, channels]).max_dim(1).squeeze_dim::<2>(1);
-    highest.mask_fill(empty.unsqueeze_dim::<2>(1).expand([count, channels]), 0.0)
+    let (mut best, ids) = match segments.is_sorted() {
+        true => (values, segments.ids.clone()),
+        false => (values.select(0, segments.order.clone()), segments.ids.clone().select(0, segments.order.clone())),
+    };
+    let mut step = 1;
+    while step < segments.longest() {
+        let rest = rows - step;
+        let same = ids.clone().narrow(0, step, rest).equal(ids.clone().narrow(0, 0, rest));
+        let (near, far) = (best.clone().narrow(0, 0, rest), best.clone().narrow(0, step, rest));
+        let seen = near.clone().mask_where(same.unsqueeze_dim::<2>(1).expand([rest, channels]), near.max_pair(far));
+        best = Tensor::cat(vec![seen, best.narrow(0, rest, step)], 0);
+        step *= 2;
+    }
+    let (begin, end) = (segments.offsets.clone().narrow(0, 0, count), segments.offsets.clone().narrow(0, 1, count));
+    let empty = begin.clone().equal(end).unsqueeze_dim::<2>(1).expand([count, channels]);
+    best.select(0, begin.clamp_max(rows as i64 - 1)).mask_fill(empty, 0.0)
 }

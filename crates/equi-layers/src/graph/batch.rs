@@ -83,10 +83,10 @@ impl Graph {
     /// # Errors
     /// [`LayerError::Core`](crate::LayerError::Core) if the batch has more nodes or edges than an index of 32 bits can number.
     pub fn batch<'a>(graphs: impl IntoIterator<Item = &'a EdgeList>, device: &Device) -> Result<Self> {
-        let (mut nodes, mut count, mut periodic) = (0, 0, false);
+        let (mut nodes, mut count, mut periodic) = (0_usize, 0, false);
         let (mut members, mut ends, mut shifts) = (Vec::new(), Vec::new(), Vec::new());
         for (place, graph) in graphs.into_iter().enumerate() {
-            let rows = (nodes + graph.nodes()).max(ends.len() + graph.len());
+            let rows = nodes.saturating_add(graph.nodes()).max(ends.len().saturating_add(graph.len()));
             if rows > LARGEST {
                 return Err(equi_core::Error::TooManyRows { rows }.into());
             }

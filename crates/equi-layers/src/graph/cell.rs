@@ -102,7 +102,8 @@ impl<'a> Images<'a> {
         let mut inside = Self { cell, positions, points: Vec::new(), nodes: Vec::new(), cells: Vec::new() };
         for (node, &position) in positions.iter().enumerate() {
             let cells = cell.cells(position).map(|cells| -cells.floor());
-            if cells.iter().any(|cells| cells.abs() > FARTHEST) {
+            // Not `>`, which NaN would pass.
+            if !cells.iter().all(|cells| cells.abs() <= FARTHEST) {
                 return Err(LayerError::Graph(format!(
                     "node {node} at {position:?} is more than {FARTHEST:e} cells away from the origin, too far to tell its place \
                      in its cell: bring positions nearer to the periodic cell"

@@ -2,7 +2,7 @@
 //!
 //! An [`EdgeList`] says on the host who sends to whom: all to all, all within a radius or the nearest, in a [`PeriodicCell`] too.
 //! A [`Graph`] is a batch of them on a device, edges sorted by receiver; [`Padding`] makes it from dense tensors with a mask.
-//! [`Egnn`] is the equivariant network;
+//! [`Egnn`] is the equivariant network; [`RawGnn`], [`RadialField`] and [`LinearMotion`] are what it is compared with.
 
 mod batch;
 mod cell;

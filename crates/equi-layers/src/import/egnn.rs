@@ -207,9 +207,17 @@ impl EgnnCheckpoint {
     }
 
     fn residual(&self, options: &EgnnOptions) -> Result<bool> {
-        match (self.architecture.variant, options.residual) {
+        let Architecture { variant, in_features, out_features, .. } = self.architecture;
+        // `h + update` needs as many features after the layer as before it.
+        let possible = variant != Variant::Layer || out_features == Some(in_features);
+        match (variant, options.residual) {
+            (_, Some(true)) if !possible => Err(ImportError::Unsupported(format!(
+                "a layer from {in_features} to {} features has no residual connection: leave `residual` out",
+                out_features.unwrap_or_default()
+            ))),
+            (Variant::Layer, None) => Ok(possible),
             (_, Some(residual)) => Ok(residual),
-            (Variant::Clean | Variant::Layer | Variant::Qm9 | Variant::Positions, None) => Ok(true),
+            (Variant::Clean | Variant::Qm9 | Variant::Positions, None) => Ok(true),
             (Variant::Velocity, None) => Err(ImportError::Unstated(
                 "no state dict tells whether EGNN_vel has `recurrent=True`, as main_nbody.py trains it, or the class's default \
                  `recurrent=False`: state it (`with_residual(true)`, `--residual yes`)"

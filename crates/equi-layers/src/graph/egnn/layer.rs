@@ -7,6 +7,7 @@ use burn::tensor::activation::sigmoid;
 use equi_core::ops::{Segments, bias_silu, edge_silu, gate, segment_mean, segment_sum, silu};
 
 use super::{Aggregation, EgnnConfig, Normalization};
+use crate::graph::points::check;
 use crate::graph::weights::Weights;
 use crate::graph::{Graph, Points};
 
@@ -132,6 +133,7 @@ impl EgnnLayer {
 
     /// The messages `m_ij`, and the new positions.
     fn send(&self, graph: &Graph, points: &Points, edges: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
+        self.check(graph, points, edges);
         let Points { features, positions, velocities, .. } = points;
         let differences = graph.displacements(positions.clone());
         let squared = differences.clone().powi_scalar(2).sum_dim(1);
@@ -169,6 +171,18 @@ impl EgnnLayer {
             positions = positions + velocities.clone() * mlp.forward(features.clone());
         }
         (messages, positions)
+    }
+
+    /// Panics unless every input is there that the layer was built for, in the shape that the graph asks for, and no other.
+    fn check(&self, graph: &Graph, points: &Points, edges: Option<&Tensor<2>>) {
+        let (nodes, dimensions) = (graph.nodes(), points.positions.dims()[1]);
+        let width = |linear: &Option<Linear>| linear.as_ref().map_or(0, |linear| linear.weight.dims()[0]);
+        check("features of nodes", Some(&points.features), nodes, self.edge_receiver.weight.dims()[0]);
+        check("positions", Some(&points.positions), nodes, dimensions);
+        check("attributes of nodes", points.attributes.as_ref(), nodes, width(&self.node_attributes));
+        check("features of edges", edges, graph.edges(), width(&self.edge_features));
+        let velocities = if self.velocity.is_some() { dimensions } else { 0 };
+        check("velocities", points.velocities.as_ref(), nodes, velocities);
     }
 
     /// Differences divided as the options say. Nodes in the same place have no direction: theirs is zero, with gradient

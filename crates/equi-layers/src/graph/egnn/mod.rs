@@ -46,7 +46,8 @@ impl Egnn {
 
     /// The features and positions of the nodes after the last layer.
     ///
-    /// `edges` are the features of the edges in the order of the graph (see [`Graph::arrange`]).
+    /// `edges` are the features of the edges in the order of the graph: bring yours into it with [`Graph::arrange`]. In another order
+    /// they would have the right shape and belong to the wrong edges.
     ///
     /// # Shapes
     /// - `edges`: `[edges, edge_features]`
@@ -74,19 +75,8 @@ impl Egnn {
 
     /// The points that layer `layer` would be given.
     fn before(&self, layer: usize, graph: &Graph, points: Points, edges: Option<&Tensor<2>>) -> Points {
-        self.check(graph, &points, edges);
+        check("features of nodes", Some(&points.features), graph.nodes(), self.config.in_features);
         let points = Points { features: self.embedding.forward(points.features.clone()), ..points };
         self.layers[..layer].iter().fold(points, |points, layer| layer.forward(graph, points, edges))
-    }
-
-    fn check(&self, graph: &Graph, points: &Points, edges: Option<&Tensor<2>>) {
-        let (nodes, config) = (graph.nodes(), &self.config);
-        let dimensions = points.positions.dims()[1];
-        check("features of nodes", Some(&points.features), nodes, config.in_features);
-        check("positions", Some(&points.positions), nodes, dimensions);
-        check("attributes of nodes", points.attributes.as_ref(), nodes, config.node_attributes);
-        check("features of edges", edges, graph.edges(), config.edge_features);
-        let velocities = if config.velocity { dimensions } else { 0 };
-        check("velocities", points.velocities.as_ref(), nodes, velocities);
     }
 }
