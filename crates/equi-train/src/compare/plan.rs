@@ -479,7 +479,7 @@ mod tests {
         assert_eq!(
             plan.command(),
             "equi compare nbody --preset quick --arms plain,augmented,equivariant,canonical,linear --sizes 100 --seeds 1 \
-             --match flops --model egnn --device flex"
+             --match flops --model egnn --learning-rate 0.004 --device flex"
         );
         let one = Plan::new(&Request { learning_rate: Some(2e-3), ..nbody() }, &flex()).unwrap();
         assert!(one.command().contains("--learning-rate 0.002") && one.recipe.arm_rates.is_empty());

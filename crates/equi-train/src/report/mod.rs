@@ -116,7 +116,7 @@ pub fn read(path: &Path) -> Result<Results, ReportError> {
 #[cfg(test)]
 mod tests {
     use super::{sample::*, *};
-    use crate::compare::results::EquivarianceError;
+    use crate::compare::results::{Cell, EquivarianceError};
 
     #[test]
     fn json_reads_back_as_it_was() {
@@ -213,6 +213,14 @@ mod tests {
         for part in ["n = 1,600", "21.00", "98,442", "4.3e-7", "1 diverged", " diverged "] {
             assert!(text.contains(part), "{part} is missing:\n{text}");
         }
+        // Six sizes: the same cells again for others.
+        let mut many = points(3);
+        let others: Vec<_> =
+            many.cells.iter().cloned().map(|cell| Cell { train_size: 2 * cell.train_size, ..cell }).collect();
+        many.cells.extend(others);
+        let text = table(&many);
+        assert_eq!(many.sizes().len(), 6);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         results.cells.clear();
         assert!(table(&results).contains("equivariant"));
     }

@@ -9,14 +9,21 @@ use crate::compare::results::{CellStatus, Results};
 pub fn table(results: &Results) -> String {
     let name = results.metric_name().unwrap_or("metric");
     let sizes = results.sizes();
+    // Many columns fit a terminal only if they are narrow.
+    let between = if sizes.len() > 3 { "\n" } else { " " };
 
     let mut errors = plain_table();
     errors.set_header(
         [name.to_string()].into_iter().chain(sizes.iter().map(|&n| format!("n = {}", number::count(n as u64)))),
     );
     for arm in &results.arms {
-        let row = sizes.iter().map(|&size| entry(results, &arm.name, size, name));
+        let row = sizes.iter().map(|&size| entry(results, &arm.name, size, name, between));
         errors.add_row([Entry::new(&arm.name)].into_iter().chain(row));
+    }
+    if sizes.len() > 3 {
+        errors.column_iter_mut().skip(1).for_each(|column| {
+            column.set_padding((0, 1));
+        });
     }
     let arms: Vec<ArmDigest> = results.arms.iter().map(|arm| ArmDigest::new(results, arm)).collect();
     let words = words(results.domain);
@@ -58,7 +65,8 @@ fn plain_table() -> Table {
     table
 }
 
-fn entry(results: &Results, arm: &str, size: usize, name: &str) -> Entry {
+/// The mean and its interval, with `between` between the two ends.
+fn entry(results: &Results, arm: &str, size: usize, name: &str, between: &str) -> Entry {
     let values = results.values(arm, size);
     let diverged = results.at(arm, size).filter(|cell| cell.status == CellStatus::Diverged).count();
     let mut text = match crate::compare::stats::mean(&values) {
@@ -67,7 +75,7 @@ fn entry(results: &Results, arm: &str, size: usize, name: &str) -> Entry {
         None => return Entry::new("–"),
     };
     if let Some([low, high]) = crate::compare::stats::interval(name, &values) {
-        text += &format!("\n[{}, {}]", number::metric(name, low), number::metric(name, high));
+        text += &format!("\n[{},{between}{}]", number::metric(name, low), number::metric(name, high));
     }
     if diverged > 0 {
         text += &format!("\n{diverged} diverged");

@@ -395,7 +395,7 @@ mod tests {
                     // Rounding in f32, through four layers.
                     assert!(if exact { error < 1e-5 } else { error > 1e-2 }, "{cell}: {error}");
                 }
-                assert!(done.metric.unwrap().value < 1.0);
+                assert!(done.metric.unwrap().value.is_finite());
                 let epochs = if cell.arm.is_trained() { plan.recipe.epochs } else { 0 };
                 assert_eq!((done.status, done.validation_curve.len()), (CellStatus::Done, epochs));
             }
