@@ -38,17 +38,7 @@ impl Reference for Egnn {
 
 impl Reference for Qm9Egnn {
     fn state_dict(&self, architecture: &Architecture) -> Named {
-        let mut all = named(&architecture.state_dict(&self.egnn));
-        for (name, linear) in [
-            ("node_dec.0", &self.node_input),
-            ("node_dec.2", &self.node_output),
-            ("graph_dec.0", &self.graph_input),
-            ("graph_dec.2", &self.graph_output),
-        ] {
-            all.insert(format!("{name}.weight"), linear.weight.val().transpose().to_data());
-            all.insert(format!("{name}.bias"), linear.bias.as_ref().expect("a bias").val().to_data());
-        }
-        all
+        named(&architecture.qm9_state_dict(self))
     }
 }
 
