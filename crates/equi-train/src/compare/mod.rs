@@ -1,8 +1,8 @@
 //! The comparison study: the same data, the same budget, different ways to know a symmetry.
 //!
 //! A *cell* is one arm, trained on one number of samples with one seed. A [`Plan`] lists the cells, [`compare`] runs
-//! them: every finished cell is a file of its own under `OUT/cells`, so a run that is stopped or killed loses the epoch
-//! it was in and nothing else.
+//! them: every finished cell is a file of its own under `OUT/cells`, so a run that is stopped or killed loses what the cell at
+//! work did since its newest checkpoint, an epoch or a fortieth of its epochs, and nothing else.
 //!
 //! A new arm is one entry in [`ARMS`]; a new task is one file in `tasks/` and one entry in [`TASKS`]. A task brings its arms, its
 //! networks, its metric and its symmetry; what it trains goes through `train_cell`, so that all tasks record alike.

@@ -94,7 +94,7 @@ pub struct Fitted<M> {
 pub enum FitError {
     /// Asked to stop.
     #[error("interrupted after epoch {epoch}{}", match folder {
-        Some(folder) => format!("; its checkpoint is in {}: run the same command with `--resume`", folder.display()),
+        Some(folder) => format!("; its newest checkpoint is in {}: run the same command with `--resume`", folder.display()),
         None => "; this run keeps no checkpoints, so it starts from the beginning next time".to_string(),
     })]
     Interrupted {
