@@ -7,6 +7,7 @@ mod activation;
 mod autodiff;
 mod composed;
 mod edges;
+#[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn recommends flex; users ask for ndarray nevertheless.
 mod extension;
 #[cfg(feature = "flex")]
 mod flex;
