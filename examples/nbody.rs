@@ -142,7 +142,7 @@ type Path = Vec<Vec<[f64; 3]>>;
 
 /// The graph of `count` systems.
 fn systems(count: usize, device: &Device) -> Graph {
-    let complete = EdgeList::complete(PARTICLES);
+    let complete = EdgeList::complete(PARTICLES).expect("a few particles");
     Graph::batch(std::iter::repeat_n(&complete, count), device).expect("a batch has less than 2^31 edges")
 }
 
@@ -159,7 +159,7 @@ fn state<'a>(systems: impl Iterator<Item = &'a Particles> + Clone, device: &Devi
 
 /// `q_i q_j` of every edge, `[edges, 1]`.
 fn charges<'a>(systems: impl Iterator<Item = &'a Particles>, device: &Device) -> Tensor<2> {
-    let edges = EdgeList::complete(PARTICLES);
+    let edges = EdgeList::complete(PARTICLES).expect("a few particles");
     let products = |system: &Particles| {
         let ends = edges.receivers().iter().zip(edges.senders());
         ends.map(|(&i, &j)| system.charges[i] * system.charges[j]).collect::<Vec<_>>()

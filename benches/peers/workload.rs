@@ -36,7 +36,7 @@ pub struct Batch {
 impl Batch {
     fn random(graphs: usize, nodes: usize, features: usize, device: &Device) -> Self {
         let normal = |rows, columns| Tensor::random([rows, columns], Distribution::Normal(0.0, 1.0), device);
-        let edges = EdgeList::complete(nodes);
+        let edges = EdgeList::complete(nodes).expect("a small graph");
         Self {
             graph: Graph::batch(vec![&edges; graphs], device).expect("few edges"),
             points: Points::new(normal(graphs * nodes, features), normal(graphs * nodes, 3)),

@@ -1,5 +1,7 @@
 //! EGNN: finite where others are not, and what it refuses. See `egnn_golden.rs` and `egnn_equivariance.rs` for the rest.
 
+#![cfg(feature = "flex")]
+
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use equi_layers::LayerError;
 use equi_layers::graph::{
@@ -37,7 +39,7 @@ fn thirty_two_layers_stay_finite() {
     let device = Device::flex().autodiff();
     for normalization in NORMALIZATIONS {
         for (nodes, attention) in [(5, false), (30, true)] {
-            let graph = Graph::new(&EdgeList::complete(nodes), &device).unwrap();
+            let graph = Graph::new(&EdgeList::complete(nodes).unwrap(), &device).unwrap();
             let config = EgnnConfig::new(3, 32)
                 .with_layers(32)
                 .with_out_features(2)
@@ -57,7 +59,7 @@ fn thirty_two_layers_stay_finite() {
 fn coincident_nodes_have_finite_gradients_and_do_not_push_each_other() {
     let device = Device::flex().autodiff();
     for normalization in NORMALIZATIONS {
-        let graph = Graph::new(&EdgeList::complete(4), &device).unwrap();
+        let graph = Graph::new(&EdgeList::complete(4).unwrap(), &device).unwrap();
         let egnn = EgnnConfig::new(1, 8).with_normalization(normalization).with_seed(0).init(&device).unwrap();
         let same = normal([1, 3], 1, &device, DType::F32).repeat_dim(0, 4);
         let outputs = run(&egnn, &graph, normal([4, 1], 2, &device, DType::F32), same.clone());
@@ -88,7 +90,7 @@ fn options_that_mean_nothing_are_refused() {
 #[should_panic(expected = "this network takes features of edges [6, 2]; none were given")]
 fn missing_edge_features_are_named() {
     let device = Device::flex();
-    let graph = Graph::new(&EdgeList::complete(3), &device).unwrap();
+    let graph = Graph::new(&EdgeList::complete(3).unwrap(), &device).unwrap();
     let egnn = EgnnConfig::new(1, 8).with_edge_features(2).init(&device).unwrap();
     egnn.forward(&graph, Points::new(Tensor::ones([3, 1], &device), Tensor::zeros([3, 3], &device)), None);
 }
@@ -97,7 +99,7 @@ fn missing_edge_features_are_named() {
 #[should_panic(expected = "this network takes velocities [3, 3]; none were given")]
 fn a_layer_used_alone_names_what_is_missing() {
     let device = Device::flex();
-    let graph = Graph::new(&EdgeList::complete(3), &device).unwrap();
+    let graph = Graph::new(&EdgeList::complete(3).unwrap(), &device).unwrap();
     let layer = EgnnConfig::new(4, 8).with_velocity().init_layer(4, &device).unwrap();
     layer.forward(&graph, Points::new(Tensor::ones([3, 4], &device), Tensor::zeros([3, 3], &device)), None);
 }
@@ -105,7 +107,7 @@ fn a_layer_used_alone_names_what_is_missing() {
 #[test]
 fn positions_alone_are_those_of_the_whole_forward_pass() {
     let device = Device::flex();
-    let graph = Graph::new(&EdgeList::complete(5), &device).unwrap();
+    let graph = Graph::new(&EdgeList::complete(5).unwrap(), &device).unwrap();
     let egnn = EgnnConfig::new(1, 8).with_velocity().with_seed(3).init(&device).unwrap();
     let points = Points::new(normal([5, 1], 1, &device, DType::F32), normal([5, 3], 2, &device, DType::F32))
         .with_velocities(normal([5, 3], 3, &device, DType::F32));

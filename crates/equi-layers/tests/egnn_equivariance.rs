@@ -15,6 +15,7 @@ use equi_layers::graph::{
     Aggregation, EdgeList, Egnn, EgnnConfig, Graph, LinearMotion, Normalization, Points, RadialFieldConfig,
     RawGnnConfig,
 };
+use equi_layers::import::{EgnnCheckpoint, EgnnOptions};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -234,4 +235,57 @@ fn devices_and_precisions_agree_on_outputs_and_weight_gradients() {
             }
         }
     }
+}
+
+#[test]
+fn the_network_for_molecules_is_invariant() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/egnn_import");
+    let checkpoint = EgnnCheckpoint::open(folder.join("qm9_attention.state.pt")).unwrap();
+    let config = checkpoint.config(&EgnnOptions::new()).unwrap();
+    let sizes = [4, 1, 6];
+    let pairs: Vec<(usize, usize)> = sizes
+        .iter()
+        .scan(0, |first, &nodes| {
+            *first += nodes;
+            Some((*first - nodes, *first))
+        })
+        .flat_map(|(first, end)| (first..end).flat_map(move |i| (first..end).map(move |j| (i, j))))
+        .filter(|(i, j)| i != j)
+        .collect();
+    for setting in settings() {
+        let model = checkpoint.to_qm9(&config, (&setting.device, setting.dtype)).unwrap();
+        let inputs = [
+            PointFeature::per_node(PointField::Scalar, config.in_features),
+            PointFeature::per_node(PointField::Position, 1),
+        ];
+        let outputs = [PointFeature::per_graph(PointField::Scalar, 1)];
+        let map = PointFn::new(&sizes, &inputs, &outputs, &setting.device, setting.dtype, |inputs, order| {
+            let (mut receivers, mut senders) = (Vec::new(), Vec::new());
+            for &(i, j) in &pairs {
+                receivers.push(order.image(i));
+                senders.push(order.image(j));
+            }
+            let list = EdgeList::new(sizes.iter().sum(), receivers, senders).unwrap();
+            // The graphs of the batch, whose nodes keep their places among themselves.
+            let graph = members(&list, &sizes, &setting.device);
+            vec![model.forward(&graph, inputs[0].clone(), inputs[1].clone(), None)]
+        });
+        assert_point_equivariant!(map, 10.0 * setting.tolerance);
+    }
+}
+
+/// The batch whose graphs have these sizes, from the edges of all.
+fn members(all: &EdgeList, sizes: &[usize], device: &Device) -> Graph {
+    let mut first = 0;
+    let graphs: Vec<EdgeList> = sizes
+        .iter()
+        .map(|&nodes| {
+            let here = first..first + nodes;
+            let ends = all.receivers().iter().zip(all.senders()).filter(|(i, _)| here.contains(i));
+            let (receivers, senders) = ends.map(|(&i, &j)| (i - first, j - first)).unzip();
+            first += nodes;
+            EdgeList::new(nodes, receivers, senders).unwrap()
+        })
+        .collect();
+    Graph::batch(&graphs, device).unwrap()
 }

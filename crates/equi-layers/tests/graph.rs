@@ -1,5 +1,7 @@
 //! Graphs in batches and in dense tensors: what networks compute on them does not depend on how they are held.
 
+#![cfg(feature = "flex")]
+
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 use equi_core::ops::{Segments, segment_max, segment_mean, segment_softmax, segment_sum};
 use equi_layers::LayerError;
@@ -355,11 +357,11 @@ impl Dense {
 #[test]
 fn graphs_of_nobody_and_nothing_are_safe() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let none = Sample::with_edges(EdgeList::complete(0), &mut rng);
-    let single = Sample::with_edges(EdgeList::complete(1), &mut rng);
+    let none = Sample::with_edges(EdgeList::complete(0).unwrap(), &mut rng);
+    let single = Sample::with_edges(EdgeList::complete(1).unwrap(), &mut rng);
     let isolated = Sample::with_edges(EdgeList::new(4, vec![0], vec![1]).unwrap(), &mut rng);
     let edgeless = Sample::with_edges(EdgeList::new(3, vec![], vec![]).unwrap(), &mut rng);
-    let pair = Sample::with_edges(EdgeList::complete(2), &mut rng);
+    let pair = Sample::with_edges(EdgeList::complete(2).unwrap(), &mut rng);
     let mut coincident = pair.clone();
     coincident.positions = vec![0.5; 6];
     let batches: [&[&Sample]; 7] = [
@@ -434,7 +436,7 @@ fn a_crystal_is_the_same_in_a_cell_of_twice_the_size() {
 fn displacements_cross_the_cell_in_every_precision() {
     let cell = PeriodicCell::new([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [true, false, false]).unwrap();
     let periodic = EdgeList::nearest_periodic(&[[0.1, 0.0, 0.0], [0.9, 0.0, 0.0]], 1, &cell).unwrap();
-    let free = EdgeList::complete(2);
+    let free = EdgeList::complete(2).unwrap();
     for device in [Device::flex(), Device::flex().autodiff()] {
         let graph = Graph::batch([&periodic, &free], &device).unwrap();
         for dtype in [DType::F32, DType::F64] {
@@ -453,7 +455,7 @@ fn displacements_cross_the_cell_in_every_precision() {
 #[test]
 fn features_of_edges_go_into_the_order_of_the_graph_and_back() {
     let edges = EdgeList::new(3, vec![2, 0, 1, 0], vec![0, 2, 0, 1]).unwrap();
-    let graph = Graph::batch([&edges, &EdgeList::complete(2)], &Device::flex()).unwrap();
+    let graph = Graph::batch([&edges, &EdgeList::complete(2).unwrap()], &Device::flex()).unwrap();
     let given = tensor(&[20.0, 2.0, 10.0, 1.0, 43.0, 34.0], [6, 1], &Device::flex());
     let arranged = graph.arrange(given.clone());
     assert_eq!(values(arranged.clone()), [2.0, 1.0, 10.0, 20.0, 43.0, 34.0]);
@@ -463,7 +465,7 @@ fn features_of_edges_go_into_the_order_of_the_graph_and_back() {
 
 #[test]
 fn rows_are_split_by_graph() {
-    let graphs = [2, 0, 1, 0].map(EdgeList::complete);
+    let graphs = [2, 0, 1, 0].map(|nodes| EdgeList::complete(nodes).unwrap());
     let graph = Graph::batch(&graphs, &Device::flex()).unwrap();
     let parts = graph.split(tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [3, 2], &Device::flex()));
     assert_eq!(parts.iter().map(|part| part.dims()).collect::<Vec<_>>(), [[2, 2], [0, 2], [1, 2], [0, 2]]);
@@ -473,9 +475,11 @@ fn rows_are_split_by_graph() {
 
 #[test]
 fn batches_beyond_an_index_are_refused_before_memory_is_spent() {
+    let message = EdgeList::complete(50_000).unwrap_err().to_string();
+    assert!(message.contains("all pairs of 50000 nodes") && message.contains("EdgeList::radius"), "{message}");
     let huge = EdgeList::new(1 << 31, vec![], vec![]).unwrap();
     let refused = |graphs: &[&EdgeList]| Graph::batch(graphs.iter().copied(), &Device::flex()).unwrap_err().to_string();
-    assert!(refused(&[&EdgeList::complete(2), &huge]).contains("split the batch"));
+    assert!(refused(&[&EdgeList::complete(2).unwrap(), &huge]).contains("split the batch"));
     let dense = mask(&vec![true; 50_000], [1, 50_000]);
     assert!(Padding::complete(dense).unwrap_err().to_string().contains("split the batch"));
 }
@@ -513,7 +517,7 @@ fn dense_tensors_and_rows() {
 #[test]
 fn masks_take_any_edges() {
     let real = || mask(&[false, true, true, true, false, true], [2, 3]);
-    let lists = [EdgeList::new(2, vec![1], vec![0]).unwrap(), EdgeList::complete(2)];
+    let lists = [EdgeList::new(2, vec![1], vec![0]).unwrap(), EdgeList::complete(2).unwrap()];
     let padding = Padding::new(real(), &lists).unwrap();
     let edges: Vec<f64> = (0..18).map(f64::from).collect();
     let edges = padding.pack_edges(tensor(&edges, [2, 3, 3, 1], &Device::flex()));
@@ -523,7 +527,7 @@ fn masks_take_any_edges() {
         assert!(message.contains(words), "`{message}` does not say `{words}`");
     };
     says(Padding::new(real(), &lists[..1]), "2 graphs, and there are 1 edge lists");
-    says(Padding::new(real(), &[lists[0].clone(), EdgeList::complete(3)]), "graph 1 has 2 nodes");
+    says(Padding::new(real(), &[lists[0].clone(), EdgeList::complete(3).unwrap()]), "graph 1 has 2 nodes");
     says(Padding::adjacent(real(), mask(&[false; 8], [2, 2, 2])), "must be [2, 3, 3]");
     says(Padding::adjacent(real(), mask(&[true; 18], [2, 3, 3])), "graph 0 joins place 1 to itself");
     // The diagonal of a masked place is nobody's.

@@ -2,6 +2,8 @@
 //! each end, on the same side of the row or on opposite sides. All angles and distances between neighbours are equal, so a network
 //! must bring what it knows of one end to the other before it can tell the two apart.
 
+#![cfg(feature = "flex")]
+
 use burn::module::Param;
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{DType, Device, Tensor, TensorData};

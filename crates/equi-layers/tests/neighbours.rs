@@ -229,7 +229,7 @@ fn thousands_of_points_may_share_a_place_or_a_coordinate() {
     let edges = EdgeList::nearest(&place, 3).unwrap();
     assert_eq!(degrees(&edges), vec![3; 10_000]);
     assert_eq!(edges.senders()[..6], [1, 2, 3, 0, 2, 3]);
-    assert_eq!(EdgeList::radius(&place[..1000], 1e-3).unwrap(), EdgeList::complete(1000));
+    assert_eq!(EdgeList::radius(&place[..1000], 1e-3).unwrap(), EdgeList::complete(1000).unwrap());
 
     let line: Vec<[f64; 3]> = (0..10_000).map(|x| [5.0, 5.0, f64::from(x)]).collect();
     assert_eq!(EdgeList::radius(&line, 1.0).unwrap().len(), 2 * 9_999);
@@ -241,7 +241,7 @@ fn thousands_of_points_may_share_a_place_or_a_coordinate() {
 fn few_points_have_few_neighbours() {
     assert_eq!(EdgeList::radius::<3>(&[], 1.0).unwrap(), EdgeList::default());
     assert_eq!(EdgeList::nearest::<3>(&[], 1).unwrap(), EdgeList::default());
-    assert_eq!(EdgeList::nearest(&[[0.0; 3]], 1).unwrap(), EdgeList::complete(1));
+    assert_eq!(EdgeList::nearest(&[[0.0; 3]], 1).unwrap(), EdgeList::complete(1).unwrap());
     assert_eq!(EdgeList::nearest(&[[0.0], [1.0], [2.5]], usize::MAX).unwrap().senders(), [1, 2, 0, 2, 1, 0]);
     let cell = PeriodicCell::new([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]], [true; 3]).unwrap();
     assert_eq!(EdgeList::radius_periodic(&[], 1.0, &cell).unwrap().len(), 0);

@@ -23,7 +23,7 @@ use crate::error::Result;
 /// use equi_layers::graph::{EdgeList, Graph};
 ///
 /// let device = Device::flex();
-/// let graph = Graph::batch(&[EdgeList::complete(3), EdgeList::complete(2)], &device)?;
+/// let graph = Graph::batch(&[EdgeList::complete(3)?, EdgeList::complete(2)?], &device)?;
 /// let features = Tensor::<2>::ones([graph.nodes(), 4], &device);
 ///
 /// let of_graphs = segment_mean(features.clone(), graph.members()); // or segment_sum, segment_max

@@ -55,17 +55,22 @@ impl EdgeList {
 
     /// Every node sends to every other; edges by receiver, then sender.
     ///
-    /// # Panics
-    /// If that is more edges than an index of 32 bits can number.
-    pub fn complete(nodes: usize) -> Self {
+    /// # Errors
+    /// [`LayerError::Graph`] if that is more edges than an index of 32 bits can number.
+    pub fn complete(nodes: usize) -> Result<Self> {
         let count = nodes.saturating_mul(nodes.saturating_sub(1));
-        assert!(count <= LARGEST, "all pairs of {nodes} nodes are more than an index of 32 bits can number");
+        if count > LARGEST {
+            return Err(LayerError::Graph(format!(
+                "all pairs of {nodes} nodes are more edges than an index of 32 bits can number; join near nodes only, with \
+                 `EdgeList::radius` or `EdgeList::nearest`"
+            )));
+        }
         let (mut receivers, mut senders) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for receiver in 0..nodes {
             receivers.extend(std::iter::repeat_n(receiver, nodes - 1));
             senders.extend((0..receiver).chain(receiver + 1..nodes));
         }
-        Self { nodes, receivers, senders, shifts: None }
+        Ok(Self { nodes, receivers, senders, shifts: None })
     }
 
     /// The same, where `shifts[e]` is added to the position of the sender of edge `e`: the way to the image of it that is meant,

@@ -4,6 +4,7 @@
 //! A [`Graph`] is a batch of them on a device, edges sorted by receiver; [`Padding`] makes it from dense tensors with a mask.
 //! [`Egnn`] is the equivariant network; [`RawGnn`], [`RadialField`] and [`LinearMotion`] are what it is compared with.
 
+pub(crate) mod activated;
 mod batch;
 mod cell;
 mod edges;

@@ -59,7 +59,7 @@ impl Padding {
         if edges > LARGEST {
             return Err(equi_core::Error::TooManyRows { rows: edges }.into());
         }
-        let graphs: Vec<EdgeList> = mask.sizes().map(EdgeList::complete).collect();
+        let graphs = mask.sizes().map(EdgeList::complete).collect::<Result<Vec<_>>>()?;
         Self::build(&mask, &graphs, &device)
     }
 

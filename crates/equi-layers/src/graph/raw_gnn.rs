@@ -3,9 +3,10 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Tensor, TensorCreationOptions};
-use equi_core::ops::{gather, segment_sum, silu};
+use equi_core::ops::{edge_silu, segment_sum};
 use serde::{Deserialize, Serialize};
 
+use super::activated::{linear_silu, with_bias};
 use super::points::check;
 use super::weights::Weights;
 use super::{Graph, Points};
@@ -136,15 +137,20 @@ pub struct RawGnnLayer {
 
 impl RawGnnLayer {
     fn forward(&self, graph: &Graph, features: Tensor<2>, edges: Option<&Tensor<2>>) -> Tensor<2> {
-        let received = gather(self.edge_receiver.forward(features.clone()), graph.receivers());
-        let mut input = received + gather(self.edge_sender.forward(features.clone()), graph.senders());
-        if let (Some(linear), Some(edges)) = (&self.edge_features, edges) {
-            input = input + linear.forward(edges.clone());
-        }
-        let messages = silu(self.edge_output.forward(silu(input)));
+        let (received, sent) =
+            (self.edge_receiver.forward(features.clone()), self.edge_sender.forward(features.clone()));
+        let (inputs, weight) = match (&self.edge_features, edges) {
+            (Some(linear), Some(edges)) => (edges.clone(), linear.weight.val()),
+            _ => {
+                let (options, channels) = ((&received.device(), received.dtype()), received.dims()[1]);
+                (Tensor::zeros([graph.edges(), 0], options), Tensor::zeros([0, channels], options))
+            }
+        };
+        let first = edge_silu(received, sent, inputs, weight, graph.receivers(), graph.senders());
+        let messages = linear_silu(&self.edge_output, first);
         let arrived = self.node_messages.forward(segment_sum(messages, graph.receivers()));
-        let update = self.node_features.forward(features.clone()) + arrived;
-        features + self.node_output.forward(silu(update))
+        let update = features.clone().matmul(self.node_features.weight.val()) + arrived;
+        features + self.node_output.forward(with_bias(&self.node_features, update))
     }
 }
 
@@ -169,6 +175,6 @@ impl RawGnn {
         for layer in &self.layers {
             features = layer.forward(graph, features, edges.as_ref());
         }
-        points.positions + self.decoder_output.forward(silu(self.decoder_input.forward(features)))
+        points.positions + self.decoder_output.forward(linear_silu(&self.decoder_input, features))
     }
 }

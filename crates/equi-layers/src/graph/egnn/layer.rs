@@ -4,9 +4,10 @@ use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
-use equi_core::ops::{Segments, bias_silu, edge_silu, gate, segment_mean, segment_sum, silu};
+use equi_core::ops::{Segments, edge_silu, gate, segment_mean, segment_sum};
 
 use super::{Aggregation, EgnnConfig, Normalization};
+use crate::graph::activated::{linear_silu, with_bias};
 use crate::graph::points::check;
 use crate::graph::weights::Weights;
 use crate::graph::{Graph, Points};
@@ -200,19 +201,6 @@ impl EgnnLayer {
                 differences / (length + 1.0)
             }
         }
-    }
-}
-
-/// `silu(x W + b)`.
-fn linear_silu(linear: &Linear, x: Tensor<2>) -> Tensor<2> {
-    with_bias(linear, x.matmul(linear.weight.val()))
-}
-
-/// `silu(y + b)`, with the bias of a linear map.
-fn with_bias(linear: &Linear, y: Tensor<2>) -> Tensor<2> {
-    match &linear.bias {
-        Some(bias) => bias_silu(y, bias.val()),
-        None => silu(y),
     }
 }
 

@@ -135,7 +135,7 @@ impl MotionBatch {
     ///
     /// If the particles or their pairs are more than an index of 32 bits can number.
     pub fn graph(count: usize, particles: usize, device: &Device) -> Graph {
-        let complete = EdgeList::complete(particles);
+        let complete = EdgeList::complete(particles).expect("the pairs of a system fit into 32 bits");
         Graph::batch(std::iter::repeat_n(&complete, count), device).expect("a batch fits into 32 bits")
     }
 
