@@ -6,6 +6,7 @@
 pub mod error;
 pub mod graph;
 pub mod import;
+pub mod o3;
 pub mod planar;
 
 pub use error::{LayerError, Result};
