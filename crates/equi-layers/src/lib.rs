@@ -8,5 +8,6 @@ pub mod graph;
 pub mod import;
 pub mod o3;
 pub mod planar;
+mod weights;
 
 pub use error::{LayerError, Result};

@@ -15,7 +15,6 @@ mod padding;
 mod points;
 mod radial_field;
 mod raw_gnn;
-mod weights;
 
 pub use batch::Graph;
 pub use cell::PeriodicCell;

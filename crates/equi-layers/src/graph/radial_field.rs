@@ -6,9 +6,9 @@ use equi_core::ops::segment_mean;
 use serde::{Deserialize, Serialize};
 
 use super::points::check;
-use super::weights::Weights;
 use super::{Graph, Points, ScalarMlp};
 use crate::error::{LayerError, Result};
+use crate::weights::Weights;
 
 /// Configuration of [`RadialField`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::activated::{linear_silu, with_bias};
 use super::points::check;
-use super::weights::Weights;
 use super::{Graph, Points};
 use crate::error::{LayerError, Result};
+use crate::weights::Weights;
 
 /// Configuration of [`RawGnn`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

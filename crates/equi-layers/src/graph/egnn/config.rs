@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Egnn, EgnnLayer};
 use crate::error::{LayerError, Result};
-use crate::graph::weights::Weights;
+use crate::weights::Weights;
 
 /// What is done with what arrives at a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use equi_core::ops::{Segments, edge_silu, gate, segment_mean, segment_sum};
 use super::{Aggregation, EgnnConfig, Normalization};
 use crate::graph::activated::{linear_silu, with_bias};
 use crate::graph::points::check;
-use crate::graph::weights::Weights;
 use crate::graph::{Graph, Points};
+use crate::weights::Weights;
 
 /// Keeps the quotient of the reference's `normalize` finite.
 const EPSILON: f64 = 1e-8;

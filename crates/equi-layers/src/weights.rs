@@ -1,29 +1,29 @@
-//! How the weights of the networks on graphs start.
+//! How the weights of networks start.
 
 use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorCreationOptions, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution as _, Uniform};
+use rand_distr::{Distribution as _, StandardNormal, Uniform};
 
 /// Draws weights one after the other: from a seed on the host, so that they are the same on every device, or from the random
 /// numbers of the device.
-pub(super) struct Weights {
+pub(crate) struct Weights {
     rng: Option<ChaCha8Rng>,
     device: Device,
     dtype: DType,
 }
 
 impl Weights {
-    pub(super) fn new(seed: Option<u64>, options: impl Into<TensorCreationOptions>) -> Self {
+    pub(crate) fn new(seed: Option<u64>, options: impl Into<TensorCreationOptions>) -> Self {
         let options = options.into();
         let dtype = options.dtype.unwrap_or_else(|| Tensor::<1>::empty([1], &options.device).dtype());
         Self { rng: seed.map(ChaCha8Rng::seed_from_u64), device: options.device, dtype }
     }
 
     /// Uniform in `[-bound, bound]`.
-    pub(super) fn uniform<const D: usize>(&mut self, shape: [usize; D], bound: f64) -> Param<Tensor<D>> {
+    pub(crate) fn uniform<const D: usize>(&mut self, shape: [usize; D], bound: f64) -> Param<Tensor<D>> {
         let options = (&self.device, self.dtype);
         Param::from_tensor(match &mut self.rng {
             Some(rng) if bound > 0.0 => {
@@ -36,16 +36,29 @@ impl Weights {
         })
     }
 
+    /// Standard normal, as the layers on O(3) start.
+    #[allow(dead_code)]
+    pub(crate) fn normal<const D: usize>(&mut self, shape: [usize; D]) -> Param<Tensor<D>> {
+        let options = (&self.device, self.dtype);
+        Param::from_tensor(match &mut self.rng {
+            Some(rng) => {
+                let values: Vec<f64> = StandardNormal.sample_iter(rng).take(shape.iter().product()).collect();
+                Tensor::from_data(TensorData::new(values, shape).convert_dtype(self.dtype), options)
+            }
+            None => Tensor::random(shape, Distribution::Normal(0.0, 1.0), options),
+        })
+    }
+
     /// `y = x W + b` with weights and bias uniform in `+-1 / sqrt(fan_in)`, as PyTorch starts them. `fan_in` is the width of the
     /// whole input, of which `x` may be a part.
-    pub(super) fn linear(&mut self, input: usize, output: usize, fan_in: usize, bias: bool) -> Linear {
+    pub(crate) fn linear(&mut self, input: usize, output: usize, fan_in: usize, bias: bool) -> Linear {
         let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
         let weight = self.uniform([input, output], bound);
         Linear { weight, bias: bias.then(|| self.uniform([output], bound)) }
     }
 
     /// Glorot's uniform initialisation, `gain * sqrt(6 / (input + output))`, without bias.
-    pub(super) fn glorot(&mut self, input: usize, output: usize, gain: f64) -> Linear {
+    pub(crate) fn glorot(&mut self, input: usize, output: usize, gain: f64) -> Linear {
         Linear { weight: self.uniform([input, output], gain * (6.0 / (input + output) as f64).sqrt()), bias: None }
     }
 }
