@@ -126,6 +126,40 @@ pub enum Error {
         /// How many there are.
         nodes: usize,
     },
+    /// Text that is not irreps of O(3).
+    #[error("these are not irreps of O(3), such as `4x0e+2x1o`:\n  {text}\n  {:at$}^ expected {expected}", "")]
+    IrrepsSyntax {
+        /// What was given.
+        text: String,
+        /// Where it stops making sense, in characters from 0.
+        at: usize,
+        /// What could have been there.
+        expected: String,
+    },
+    /// Degrees that no product of irreps joins.
+    #[error("the product of irreps of degrees {l1} and {l2} has degrees from {} to {}, not {l3}", l1.abs_diff(*l2), l1.saturating_add(*l2))]
+    NotATriangle {
+        /// Degree of the first factor.
+        l1: usize,
+        /// Degree of the second factor.
+        l2: usize,
+        /// Degree of the product.
+        l3: usize,
+    },
+    /// Degrees whose coefficients are not computed.
+    #[error(
+        "Clebsch-Gordan coefficients are exact up to degrees that sum to {highest}; {l1}, {l2} and {l3} are beyond"
+    )]
+    DegreesTooHigh {
+        /// Degree of the first factor.
+        l1: usize,
+        /// Degree of the second factor.
+        l2: usize,
+        /// Degree of the product.
+        l3: usize,
+        /// The largest sum of degrees there is.
+        highest: usize,
+    },
     /// Kernel options that make no sense.
     #[error("{0}")]
     InvalidKernel(String),

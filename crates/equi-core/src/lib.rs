@@ -8,6 +8,7 @@ pub mod error;
 pub mod field;
 pub mod group;
 pub mod kernel_basis;
+pub mod o3;
 pub mod ops;
 pub mod repr;
 pub mod resample;

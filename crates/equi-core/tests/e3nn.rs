@@ -1,0 +1,189 @@
+//! O(3) against tensors computed with e3nn.
+
+#[path = "../../../tests/golden/mod.rs"]
+mod golden;
+
+use equi_core::o3::{Irrep, Irreps, MulIrrep, Normalization, Parity, SphericalHarmonics, wigner_3j};
+use golden::Tensors;
+use serde_json::Value;
+
+/// f64 on both sides.
+const TOLERANCE: f64 = 1e-10;
+
+#[track_caller]
+fn assert_close(what: &str, expected: &golden::Array, actual: &[f64]) {
+    let error = expected.relative_error(actual);
+    assert!(error < TOLERANCE, "{what}: relative error {error:.1e}");
+}
+
+fn irreps(value: &Value) -> Irreps {
+    Irreps::parse(value.as_str().unwrap()).unwrap()
+}
+
+fn list(value: &Value) -> Vec<usize> {
+    value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect()
+}
+
+#[test]
+fn lists_of_irreps() {
+    let file = golden::manifest("e3nn/irreps.json");
+    let cases = file["strings"].as_array().unwrap();
+    assert_eq!(cases.len(), 17);
+    for case in cases {
+        let given = irreps(&case["input"]);
+        let (number, text) =
+            (|key: &str| case[key].as_u64().unwrap() as usize, |key: &str| case[key].as_str().unwrap());
+        assert_eq!(given.to_string(), text("str"));
+        assert_eq!(
+            [given.dim(), given.copies(), given.blocks().len()],
+            ["dim", "num_irreps", "len"].map(number),
+            "{given}"
+        );
+        assert_eq!(given.lmax(), case["lmax"].as_u64().map(|l| l as usize), "{given}");
+        let degrees: Vec<usize> = given.blocks().iter().flat_map(|block| vec![block.irrep.l; block.mul]).collect();
+        assert_eq!(degrees, list(&case["ls"]), "{given}");
+        let blocks = case["blocks"].as_array().unwrap().iter().map(|block| {
+            let [mul, l, sign] = [0, 1, 2].map(|i| block[i].as_i64().unwrap());
+            let parity = if sign == 1 { Parity::Even } else { Parity::Odd };
+            MulIrrep::new(mul as usize, Irrep::new(l as usize, parity))
+        });
+        assert_eq!(given.blocks(), blocks.collect::<Vec<_>>());
+        let slices: Vec<_> = given.slices().iter().map(|slice| vec![slice.start, slice.end]).collect();
+        assert_eq!(slices, case["slices"].as_array().unwrap().iter().map(list).collect::<Vec<_>>(), "{given}");
+        assert_eq!(given.simplify().to_string(), text("simplify"));
+        assert_eq!(given.remove_zero().to_string(), text("remove_zero"));
+        assert_eq!(given.regroup().to_string(), text("regroup"));
+        let sorted = given.sort();
+        assert_eq!(sorted.irreps.to_string(), text("sort"));
+        assert_eq!((sorted.permutation, sorted.inverse), (list(&case["sort_p"]), list(&case["sort_inv"])), "{given}");
+        assert_eq!(sorted.irreps.simplify().to_string(), text("sort_simplify"));
+        assert_eq!(
+            [Irrep::even(0), Irrep::odd(1)].map(|i| given.count(i)),
+            ["count_0e", "count_1o"].map(number),
+            "{given}"
+        );
+        assert_eq!((given.clone() * 2).to_string(), text("times2"));
+        let scalars: Vec<Value> = given.blocks().iter().map(|block| block.irrep.is_scalar().into()).collect();
+        assert_eq!(&scalars, case["is_scalar"].as_array().unwrap(), "{given}");
+    }
+}
+
+#[test]
+fn irreps_and_their_products() {
+    let file = golden::manifest("e3nn/irreps.json");
+    let irrep = |value: &Value| -> Irrep { value.as_str().unwrap().parse().unwrap() };
+    let products = file["products"].as_array().unwrap();
+    assert_eq!(products.len(), 8);
+    for case in products {
+        let (a, b) = (irrep(&case["a"]), irrep(&case["b"]));
+        let product: Vec<_> = a.product(b).map(|irrep| irrep.to_string()).collect();
+        assert_eq!(product, golden::strings(&case["product"]), "{a} x {b}");
+        assert_eq!((a < b, a == b), (case["a_lt_b"].as_bool().unwrap(), case["a_eq_b"].as_bool().unwrap()), "{a}, {b}");
+        assert_eq!(vec![a.dim(), b.dim()], list(&case["dim"]));
+    }
+    for case in file["pairs"].as_array().unwrap() {
+        let (a, b) = (irreps(&case["a"]), irreps(&case["b"]));
+        assert_eq!(a == b, case["equal"].as_bool().unwrap());
+        assert_eq!((a + b).to_string(), case["sum"].as_str().unwrap());
+    }
+    let sorted: Vec<Irrep> = file["sorted_irreps"].as_array().unwrap().iter().map(irrep).collect();
+    assert!(sorted.is_sorted() && sorted.len() == 10);
+    for (lmax, text) in ["1x0e", "1x0e+1x1o", "1x0e+1x1o+1x2e"].into_iter().enumerate() {
+        assert_eq!(file["spherical_harmonics"][format!("{lmax},-1")], text);
+        assert_eq!(Irreps::spherical_harmonics(lmax).to_string(), text);
+    }
+}
+
+#[test]
+fn what_e3nn_rejects_is_rejected() {
+    let file = golden::manifest("e3nn/irreps.json");
+    let rejected = file["rejected"].as_array().unwrap();
+    assert_eq!(rejected.len(), 6);
+    for case in rejected {
+        let text = case["input"].as_str().unwrap();
+        assert!(Irreps::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn clebsch_gordan_coefficients() {
+    let tensors = Tensors::open("e3nn/wigner_3j.safetensors");
+    let mut compared = 0;
+    for (l1, l2) in (0..25_usize).map(|i| (i / 5, i % 5)) {
+        for l3 in l1.abs_diff(l2)..=(l1 + l2).min(4) {
+            let expected = tensors.tensor(&format!("{l1}_{l2}_{l3}"));
+            let table = wigner_3j(l1, l2, l3).unwrap();
+            assert_eq!(expected.shape, table.degrees().map(|l| 2 * l + 1));
+            assert_close(&format!("{l1} {l2} {l3}"), &expected, table.values());
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 65);
+}
+
+const NORMALIZATIONS: [(&str, Normalization); 3] =
+    [("component", Normalization::Component), ("integral", Normalization::Integral), ("norm", Normalization::Norm)];
+
+#[test]
+fn spherical_harmonics_on_the_host() {
+    let tensors = Tensors::open("e3nn/spherical_harmonics.safetensors");
+    let points = tensors.tensor("points");
+    for (name, normalization) in NORMALIZATIONS {
+        for normalize in [true, false] {
+            let harmonics = SphericalHarmonics::up_to(8).with_normalization(normalization).with_normalize(normalize);
+            let values: Vec<f64> = points.values.chunks(3).flat_map(|p| harmonics.at(p.try_into().unwrap())).collect();
+            let key = format!("sh.{name}.normalize_{normalize}");
+            let expected = tensors.tensor(&key);
+            assert_eq!(expected.shape, [20, 81]);
+            // Row by row, since polynomials of small vectors are small.
+            for (row, (expected, actual)) in expected.values.chunks(81).zip(values.chunks(81)).enumerate() {
+                let expected = golden::Array { shape: vec![81], values: expected.to_vec() };
+                assert_close(&format!("{key}, row {row}"), &expected, actual);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "flex")]
+mod on_a_device {
+    use super::*;
+    use burn::tensor::{DType, Device, Tensor, TensorData};
+
+    fn tensor(array: &golden::Array) -> Tensor<2> {
+        let shape: [usize; 2] = array.shape[..].try_into().unwrap();
+        Tensor::from_data(TensorData::new(array.values.clone(), shape), (&Device::flex(), DType::F64))
+    }
+
+    fn host<const D: usize>(x: Tensor<D>) -> Vec<f64> {
+        x.into_data_as::<f64>().try_into_vec().unwrap()
+    }
+
+    #[test]
+    fn spherical_harmonics() {
+        let tensors = Tensors::open("e3nn/spherical_harmonics.safetensors");
+        for (name, normalization) in NORMALIZATIONS {
+            for normalize in [true, false] {
+                let harmonics =
+                    SphericalHarmonics::up_to(8).with_normalization(normalization).with_normalize(normalize);
+                let key = format!("sh.{name}.normalize_{normalize}");
+                let values = host(harmonics.forward(tensor(&tensors.tensor("points"))));
+                assert_close(&key, &tensors.tensor(&key), &values);
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_of_spherical_harmonics() {
+        let tensors = Tensors::open("e3nn/spherical_harmonics.safetensors");
+        let points = tensor(&tensors.tensor("points")).narrow(0, 10, 10);
+        for normalize in [true, false] {
+            let harmonics = SphericalHarmonics::up_to(8).with_normalize(normalize);
+            let x = points.clone().autodiff().require_grad();
+            let cotangent = tensor(&tensors.tensor(&format!("vjp.cotangent.normalize_{normalize}")));
+            let product = harmonics.forward(x.clone()) * cotangent.autodiff();
+            let gradient = x.grad(&product.sum().backward()).unwrap();
+            let key = format!("vjp.grad.normalize_{normalize}");
+            assert_close(&key, &tensors.tensor(&key), &host(gradient));
+        }
+    }
+}
