@@ -4,7 +4,8 @@
 
 use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData, activation};
 use equi_core::ops::{
-    Segments, bias_silu, edge_silu, gate, gather, segment_max, segment_mean, segment_softmax, segment_sum, silu,
+    Segments, bias_silu, edge_silu, gate, gather, norm_gelu, radial_product, segment_max, segment_mean,
+    segment_softmax, segment_sum, silu,
 };
 
 /// A device, a precision, and the relative error that rounding may cause there in sums of hundreds of numbers.
@@ -213,6 +214,86 @@ fn gate_is_its_formula() {
             },
         );
     }
+}
+
+#[test]
+fn norm_gelu_is_its_formula() {
+    for (setting, shape) in settings().iter().flat_map(|setting| SIZES.map(|shape| (setting, shape))) {
+        // Epsilon as large as a variance, so that its place shows; a row of one channel is its own mean.
+        let epsilon = 0.7;
+        assert_operation(
+            setting,
+            &format!("norm_gelu of {shape:?}"),
+            &[shape, [1, shape[1]], [1, shape[1]]],
+            |inputs| {
+                let [scale, shift] = [1, 2].map(|place: usize| inputs[place].clone().squeeze_dim(0));
+                norm_gelu(inputs[0].clone(), scale, shift, epsilon)
+            },
+            |inputs| {
+                let centred = inputs[0].clone() - inputs[0].clone().mean_dim(1);
+                let variance = centred.clone().powi_scalar(2).mean_dim(1);
+                let normal = centred / (variance + epsilon).sqrt();
+                activation::gelu(normal * inputs[1].clone() + inputs[2].clone())
+            },
+        );
+    }
+}
+
+/// Sizes `[p, i, h, F, q, o]` of a radial product: small ones, odd ones, and one of several blocks.
+const PRODUCTS: [[usize; 6]; 4] = [[1, 1, 1, 1, 1, 1], [3, 2, 5, 3, 3, 4], [1, 3, 19, 1, 5, 7], [5, 9, 33, 5, 5, 24]];
+
+#[test]
+fn radial_product_is_its_formula() {
+    for setting in &settings() {
+        for (name, senders) in segments(setting) {
+            let (nodes, edges) = (senders.count(), senders.rows());
+            for [p, i, h, kernels, q, o] in PRODUCTS {
+                // The large segments with the large sizes only take time.
+                if edges == 0 || (edges > 100 && h > 19) {
+                    continue;
+                }
+                let operation = |given: &[Tensor<2>]| {
+                    let features = given[0].clone().reshape([nodes, p, i]);
+                    let angular = given[2].clone().reshape([edges, q, p * kernels]);
+                    radial_product(features, given[1].clone(), angular, given[3].clone(), &senders)
+                        .reshape([edges, q * o])
+                };
+                // With the kernel of every edge.
+                let reference = |given: &[Tensor<2>]| {
+                    let features = gather(given[0].clone(), &senders).reshape([edges, p, i]);
+                    let weight = given[3].clone().reshape([i, h, kernels * o]).swap_dims(0, 1);
+                    let radial = given[1].clone().matmul(weight.reshape([h, i * kernels * o]));
+                    let sums = features.matmul(radial.reshape([edges, i, kernels * o]));
+                    let angular = given[2].clone().reshape([edges, q, p * kernels]);
+                    angular.matmul(sums.reshape([edges, p * kernels, o])).reshape([edges, q * o])
+                };
+                let shapes = [[nodes, p * i], [edges, h], [edges, q * p * kernels], [i, h * kernels * o]];
+                let what = format!("radial_product, {name}, {:?}", [p, i, h, kernels, q, o]);
+                assert_operation(setting, &what, &shapes, operation, reference);
+            }
+        }
+    }
+}
+
+#[test]
+fn radial_product_of_nothing_is_empty_or_zero() {
+    for setting in &settings() {
+        let none = Segments::new(Vec::new(), 3, &setting.device).expect("segments");
+        let zeros = |shape: [usize; 3]| Tensor::<3>::zeros(shape, (&setting.device, setting.dtype));
+        let flat = |shape: [usize; 2]| Tensor::<2>::zeros(shape, (&setting.device, setting.dtype));
+        let output = radial_product(zeros([3, 3, 2]), flat([0, 4]), zeros([0, 1, 3]), flat([2, 20]), &none);
+        assert_eq!(output.dims(), [0, 1, 5]);
+    }
+}
+
+#[test]
+#[should_panic(expected = "it was given [2, 1, 3], [2, 4], [2, 1, 1] and [2, 8]")]
+fn radial_product_names_shapes_that_do_not_fit() {
+    let setting = &settings()[0];
+    let senders = Segments::new(vec![0, 1], 2, &setting.device).expect("segments");
+    let number = |shape: [usize; 2]| numbers::<2>(shape, 1, setting, &setting.device);
+    let (features, angular) = (number([2, 3]).reshape([2, 1, 3]), number([2, 1]).reshape([2, 1, 1]));
+    radial_product(features, number([2, 4]), angular, number([2, 8]), &senders);
 }
 
 #[test]

@@ -49,3 +49,28 @@ pub fn gate(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     }
     Tensor::from_dispatch(<Dispatch as RowOps>::gate(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()))
 }
+
+/// `gelu(n)` with `n = (x - mean) / sqrt(variance + epsilon) * scale + shift`, in one pass: layer normalisation over the channels of a row, then
+/// the exact GELU `n (1 + erf(n / sqrt 2)) / 2`.
+///
+/// # Shapes
+/// - `x`, output: `[rows, channels]`
+/// - `scale`, `shift`: `[channels]`
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn norm_gelu(x: Tensor<2>, scale: Tensor<1>, shift: Tensor<1>, epsilon: f64) -> Tensor<2> {
+    let [rows, channels] = x.dims();
+    let given = (scale.dims(), shift.dims());
+    assert_eq!(given, ([channels], [channels]), "norm_gelu of {channels} channels takes as many scales and shifts");
+    if rows * channels == 0 {
+        // With a gradient by the scale and the shift: zero.
+        return x * scale.unsqueeze() + shift.unsqueeze();
+    }
+    Tensor::from_dispatch(<Dispatch as RowOps>::norm_gelu(
+        x.into_dispatch(),
+        scale.into_dispatch(),
+        shift.into_dispatch(),
+        epsilon,
+    ))
+}

@@ -163,6 +163,80 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
             OpsKind::UnTracked(prep) => prep.finish(combine(tensors, receivers, senders)),
         }
     }
+
+    fn radial_product(
+        features: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
+        angular: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct RadialProduct;
+
+        impl<B: RowOps> Backward<B, 4> for RadialProduct {
+            type State = ([FloatTensor<B>; 4], BackendSegments<B>);
+
+            fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let ([features, hidden, angular, weight], senders) = ops.state;
+                let needed = ops.parents.each_ref().map(Option::is_some);
+                let (by_features, by_hidden, by_angular, by_weight) =
+                    B::radial_product_gradient(features, hidden, angular, weight, senders, gradient, needed);
+                for (parent, by_parent) in ops.parents.into_iter().zip([by_features, by_hidden, by_angular, by_weight])
+                {
+                    if let (Some(parent), Some(by_parent)) = (parent, by_parent) {
+                        grads.register::<B>(parent.id, by_parent);
+                    }
+                }
+            }
+        }
+
+        let senders = inner::<B, C>(senders);
+        let (tensors, nodes) = parts::<B, C, _>([features, hidden, angular, weight]);
+        let product = |[features, hidden, angular, weight]: [FloatTensor<B>; 4], senders| {
+            B::radial_product(features, hidden, angular, weight, senders)
+        };
+        match RadialProduct.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = (tensors.clone(), senders.clone());
+                prep.finish(state, product(tensors, senders))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(product(tensors, senders)),
+        }
+    }
+
+    fn norm_gelu(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct NormGelu;
+
+        impl<B: RowOps> Backward<B, 3> for NormGelu {
+            type State = ([FloatTensor<B>; 3], f64);
+
+            fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let ([x, scale, shift], epsilon) = ops.state;
+                let (by_x, by_scale, by_shift) = B::norm_gelu_gradient(x, scale, shift, epsilon, gradient);
+                for (parent, by_parent) in ops.parents.into_iter().zip([by_x, by_scale, by_shift]) {
+                    if let Some(parent) = parent {
+                        grads.register::<B>(parent.id, by_parent);
+                    }
+                }
+            }
+        }
+
+        let (tensors, nodes) = parts::<B, C, _>([x, scale, shift]);
+        let norm_gelu = |[x, scale, shift]: [FloatTensor<B>; 3]| B::norm_gelu(x, scale, shift, epsilon);
+        match NormGelu.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((tensors.clone(), epsilon), norm_gelu(tensors)),
+            OpsKind::UnTracked(prep) => prep.finish(norm_gelu(tensors)),
+        }
+    }
 }
 
 /// The tensors, and the nodes that keep them in the graph.

@@ -115,6 +115,56 @@ pub trait RowOps: Backend {
     {
         composed::combine_edges_gradient::<Self>(received, sent, edges, weight, receivers, senders, gradient, needed)
     }
+
+    /// `y_e = sum over h of a_e[h] B_e (W_h x_j)` for every edge `e` that `j` sends: `x [nodes, p, i]`, `a [edges, h]`,
+    /// `B [edges, q, p F]`, `W [i, h F o]`. Nothing is empty.
+    fn radial_product(
+        features: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
+        angular: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        composed::radial_product::<Self>(features, hidden, angular, weight, senders)
+    }
+
+    /// The gradients of [`radial_product`](Self::radial_product) that are `needed`, of those by `x`, `a`, `B` and `W`.
+    #[allow(clippy::too_many_arguments, clippy::type_complexity)] // The macro must see the type itself.
+    #[allow(unused_variables)] // Without a backend there is nothing to call.
+    fn radial_product_gradient(
+        features: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
+        angular: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] senders: BackendSegments<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 4],
+    ) -> (Option<FloatTensor<Self>>, Option<FloatTensor<Self>>, Option<FloatTensor<Self>>, Option<FloatTensor<Self>>)
+    {
+        composed::radial_product_gradient::<Self>(features, hidden, angular, weight, senders, gradient, needed)
+    }
+
+    /// `gelu(n)` with `n = (x - mean) / sqrt(variance + epsilon) * scale + shift` over the channels of a row, for `x [rows, channels]`,
+    /// `scale, shift [channels]`. There is a row and a channel at least.
+    fn norm_gelu(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        composed::norm_gelu::<Self>(x, scale, shift, epsilon)
+    }
+
+    /// The gradients of [`norm_gelu`](Self::norm_gelu) by `x`, `scale` and `shift`.
+    fn norm_gelu_gradient(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        composed::norm_gelu_gradient::<Self>(x, scale, shift, epsilon, gradient)
+    }
 }
 
 #[cfg(feature = "ndarray")]

@@ -32,6 +32,11 @@ pub(super) trait Float:
     /// infinity, or the number at the end of that range. Not a number for not a number.
     fn exp_neg<S: Simd>(self) -> Self;
 
+    fn square_root(self) -> Self;
+
+    /// The error function, within 4e-7 in single precision.
+    fn erf<S: Simd>(self) -> Self;
+
     /// `1 / (1 + exp(-x))`.
     #[inline(always)]
     fn sigmoid<S: Simd>(self) -> Self {
@@ -63,7 +68,7 @@ pub(super) trait Float:
 /// with `n` is exact.
 macro_rules! float {
     ($float:ident, log2_e: $log2_e:expr, bits: $bits:ty, mantissa: $mantissa:expr, bias: $bias:expr, magic: $magic:expr, ln2: [$high:expr, $low:expr],
-     range: [$lowest:expr, $highest:expr], bound: $bound:expr, q: [$first:expr, $($coefficient:expr),*]) => {
+     range: [$lowest:expr, $highest:expr], bound: $bound:expr, q: [$first:expr, $($coefficient:expr),*], erf: $erf:ident) => {
         impl Float for $float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -89,6 +94,16 @@ macro_rules! float {
                 let exp = Float::mul_add::<S>(Float::mul_add::<S>(q, r, 1.0), r, 1.0);
                 exp * $float::from_bits(shifted.to_bits().wrapping_add($bias) << ($mantissa as $bits))
             }
+
+            #[inline(always)]
+            fn square_root(self) -> Self {
+                self.sqrt()
+            }
+
+            #[inline(always)]
+            fn erf<S: Simd>(self) -> Self {
+                $erf::<S>(self)
+            }
         }
     };
 }
@@ -103,7 +118,8 @@ float!(
     ln2: [0.693_359_4, -2.121_944_4e-4],
     range: [-87.0, 89.0],
     bound: 1e30,
-    q: [0.001_381_460_2, 0.008_368_715, 0.041_668_39, 0.166_665_21, 0.499_999_93]
+    q: [0.001_381_460_2, 0.008_368_715, 0.041_668_39, 0.166_665_21, 0.499_999_93],
+    erf: erf_single
 );
 
 float!(
@@ -127,8 +143,36 @@ float!(
         0.041_666_666_666_595_16,
         0.166_666_666_666_671_74,
         0.500_000_000_000_000_3
-    ]
+    ],
+    erf: erf_double
 );
+
+/// `x N(x^2) / D(x^2)`, with coefficients of least largest error up to 3.9, from where on the function is 1 in this precision.
+#[inline(always)]
+fn erf_single<S: Simd>(x: f32) -> f32 {
+    let x = if x > 3.9 { 3.9 } else { x };
+    let x = if x < -3.9 { -3.9 } else { x };
+    let w = x * x;
+    let n: f32 = 2.050_387_1e-6;
+    let n = Float::mul_add::<S>(n, w, 2.874_565e-4);
+    let n = Float::mul_add::<S>(n, w, 3.836_856_2e-3);
+    let n = Float::mul_add::<S>(n, w, 5.296_686_3e-2);
+    let n = Float::mul_add::<S>(n, w, 0.191_940_58);
+    let n = Float::mul_add::<S>(n, w, 1.128_379);
+    let d: f32 = 3.823_069_7e-5;
+    let d = Float::mul_add::<S>(d, w, 1.181_728_9e-3);
+    let d = Float::mul_add::<S>(d, w, 1.510_916_7e-2);
+    let d = Float::mul_add::<S>(d, w, 0.114_758_02);
+    let d = Float::mul_add::<S>(d, w, 0.503_434_7);
+    let d = Float::mul_add::<S>(d, w, 1.0);
+    x * n / d
+}
+
+/// Double precision is for checks: no polynomial of ours.
+#[inline(always)]
+fn erf_double<S: Simd>(x: f64) -> f64 {
+    libm::erf(x)
+}
 
 /// `a . b`, in 16 sums side by side.
 #[inline(always)]

@@ -5,6 +5,8 @@ mod edges;
 mod float;
 mod gate;
 mod memory;
+mod norm_gelu;
+mod radial_product;
 mod segments;
 mod simd;
 
@@ -113,6 +115,63 @@ impl RowOps for Flex {
             composed::combine_edges_gradient::<Self>(
                 received, sent, edges, weight, receivers, senders, gradient, needed
             )
+        )
+    }
+
+    fn radial_product(
+        features: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
+        angular: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        in_precision!(
+            features,
+            radial_product::product([features, hidden, angular, weight], &senders.host),
+            composed::radial_product::<Self>(features, hidden, angular, weight, senders)
+        )
+    }
+
+    fn radial_product_gradient(
+        features: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
+        angular: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        senders: BackendSegments<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 4],
+    ) -> EdgeGradients<Self> {
+        in_precision!(
+            features,
+            radial_product::gradient([features, hidden, angular, weight], &senders.host, gradient, needed),
+            composed::radial_product_gradient::<Self>(features, hidden, angular, weight, senders, gradient, needed)
+        )
+    }
+
+    fn norm_gelu(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        in_precision!(
+            x,
+            norm_gelu::norm_gelu([x, scale, shift], epsilon),
+            composed::norm_gelu::<Self>(x, scale, shift, epsilon)
+        )
+    }
+
+    fn norm_gelu_gradient(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        in_precision!(
+            x,
+            norm_gelu::gradient([x, scale, shift], epsilon, gradient),
+            composed::norm_gelu_gradient::<Self>(x, scale, shift, epsilon, gradient)
         )
     }
 }

@@ -4,6 +4,10 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::IndexingUpdateOp;
 
+mod radial_product;
+
+pub(super) use radial_product::{radial_product, radial_product_gradient};
+
 use super::extension::{BackendSegments, EdgeGradients, RowOps};
 
 pub(super) fn swish<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -120,6 +124,56 @@ fn combined<B: RowOps>(
 ) -> FloatTensor<B> {
     let ends = B::float_add(B::gather_rows(received, receivers), B::gather_rows(sent, senders));
     B::float_add(ends, B::float_matmul(edges, weight))
+}
+
+pub(super) fn norm_gelu<B: Backend>(
+    x: FloatTensor<B>,
+    scale: FloatTensor<B>,
+    shift: FloatTensor<B>,
+    epsilon: f64,
+) -> FloatTensor<B> {
+    let (normal, _) = normalised::<B>(x, epsilon);
+    let y = B::float_add(B::float_mul(normal, row::<B>(scale)), row::<B>(shift));
+    B::float_mul(y.clone(), normal_distribution::<B>(y))
+}
+
+pub(super) fn norm_gelu_gradient<B: Backend>(
+    x: FloatTensor<B>,
+    scale: FloatTensor<B>,
+    shift: FloatTensor<B>,
+    epsilon: f64,
+    gradient: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let shape = scale.shape();
+    let (normal, deviation) = normalised::<B>(x, epsilon);
+    let y = B::float_add(B::float_mul(normal.clone(), row::<B>(scale.clone())), row::<B>(shift));
+    // The derivative of `y P(y)` is `P(y) + y P'(y)`, with the density of the normal distribution `P'`.
+    let density = B::float_exp(B::float_mul_scalar(B::float_mul(y.clone(), y.clone()), (-0.5).into()));
+    let density =
+        B::float_mul_scalar(density, (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2).into());
+    let slope = B::float_add(normal_distribution::<B>(y.clone()), B::float_mul(y, density));
+    let by_y = B::float_mul(gradient, slope);
+    let by_scale = B::float_reshape(B::float_sum_dim(B::float_mul(by_y.clone(), normal.clone()), 0), shape.clone());
+    let by_shift = B::float_reshape(B::float_sum_dim(by_y.clone(), 0), shape);
+    let by_normal = B::float_mul(by_y, row::<B>(scale));
+    let along = B::float_mean_dim(B::float_mul(by_normal.clone(), normal.clone()), 1);
+    let rest =
+        B::float_sub(B::float_sub(by_normal.clone(), B::float_mean_dim(by_normal, 1)), B::float_mul(normal, along));
+    (B::float_div(rest, deviation), by_scale, by_shift)
+}
+
+/// `(x - mean) / deviation` and the deviation, `sqrt(variance + epsilon)`, of every row.
+fn normalised<B: Backend>(x: FloatTensor<B>, epsilon: f64) -> (FloatTensor<B>, FloatTensor<B>) {
+    let centred = B::float_sub(x.clone(), B::float_mean_dim(x, 1));
+    let variance = B::float_mean_dim(B::float_mul(centred.clone(), centred.clone()), 1);
+    let deviation = B::float_sqrt(B::float_add_scalar(variance, epsilon.into()));
+    (B::float_div(centred, deviation.clone()), deviation)
+}
+
+/// `P(y) = (1 + erf(y / sqrt 2)) / 2`.
+fn normal_distribution<B: Backend>(y: FloatTensor<B>) -> FloatTensor<B> {
+    let erf = B::float_erf(B::float_mul_scalar(y, std::f64::consts::FRAC_1_SQRT_2.into()));
+    B::float_mul_scalar(B::float_add_scalar(erf, 1.0.into()), 0.5.into())
 }
 
 /// `[channels]` as `[1, channels]`.
