@@ -225,6 +225,7 @@ mod tests {
 
     use burn::backend::Flex;
     use burn::backend::flex::FlexTensor;
+    use burn::backend::ops::IntTensorOps;
     use burn::tensor::TensorData;
 
     use super::*;

@@ -68,7 +68,7 @@ pub(super) trait Float:
 /// with `n` is exact.
 macro_rules! float {
     ($float:ident, log2_e: $log2_e:expr, bits: $bits:ty, mantissa: $mantissa:expr, bias: $bias:expr, magic: $magic:expr, ln2: [$high:expr, $low:expr],
-     range: [$lowest:expr, $highest:expr], bound: $bound:expr, q: [$first:expr, $($coefficient:expr),*], erf: $erf:ident) => {
+     range: [$lowest:expr, $highest:expr], bound: $bound:expr, q: [$first:expr, $($coefficient:expr),*], erf: [$($erf:tt)+]) => {
         impl Float for $float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -102,7 +102,7 @@ macro_rules! float {
 
             #[inline(always)]
             fn erf<S: Simd>(self) -> Self {
-                $erf::<S>(self)
+                $($erf)+(self)
             }
         }
     };
@@ -119,7 +119,7 @@ float!(
     range: [-87.0, 89.0],
     bound: 1e30,
     q: [0.001_381_460_2, 0.008_368_715, 0.041_668_39, 0.166_665_21, 0.499_999_93],
-    erf: erf_single
+    erf: [erf_single::<S>]
 );
 
 float!(
@@ -144,7 +144,7 @@ float!(
         0.166_666_666_666_671_74,
         0.500_000_000_000_000_3
     ],
-    erf: erf_double
+    erf: [libm::erf]
 );
 
 /// `x N(x^2) / D(x^2)`, with coefficients of least largest error up to 3.9, from where on the function is 1 in this precision.
@@ -158,7 +158,7 @@ fn erf_single<S: Simd>(x: f32) -> f32 {
     let n = Float::mul_add::<S>(n, w, 3.836_856_2e-3);
     let n = Float::mul_add::<S>(n, w, 5.296_686_3e-2);
     let n = Float::mul_add::<S>(n, w, 0.191_940_58);
-    let n = Float::mul_add::<S>(n, w, 1.128_379);
+    let n = Float::mul_add::<S>(n, w, std::f32::consts::FRAC_2_SQRT_PI);
     let d: f32 = 3.823_069_7e-5;
     let d = Float::mul_add::<S>(d, w, 1.181_728_9e-3);
     let d = Float::mul_add::<S>(d, w, 1.510_916_7e-2);
@@ -166,12 +166,6 @@ fn erf_single<S: Simd>(x: f32) -> f32 {
     let d = Float::mul_add::<S>(d, w, 0.503_434_7);
     let d = Float::mul_add::<S>(d, w, 1.0);
     x * n / d
-}
-
-/// Double precision is for checks: no polynomial of ours.
-#[inline(always)]
-fn erf_double<S: Simd>(x: f64) -> f64 {
-    libm::erf(x)
 }
 
 /// `a . b`, in 16 sums side by side.
