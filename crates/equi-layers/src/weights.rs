@@ -36,8 +36,7 @@ impl Weights {
         })
     }
 
-    /// Standard normal, as the layers on O(3) start.
-    #[allow(dead_code)]
+    /// Standard normal.
     pub(crate) fn normal<const D: usize>(&mut self, shape: [usize; D]) -> Param<Tensor<D>> {
         let options = (&self.device, self.dtype);
         Param::from_tensor(match &mut self.rng {
@@ -47,6 +46,11 @@ impl Weights {
             }
             None => Tensor::random(shape, Distribution::Normal(0.0, 1.0), options),
         })
+    }
+
+    /// Numbers that are not learned, computed on the host.
+    pub(crate) fn constant<const D: usize>(&self, values: Vec<f64>, shape: [usize; D]) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(values, shape).convert_dtype(self.dtype), (&self.device, self.dtype))
     }
 
     /// `y = x W + b` with weights and bias uniform in `+-1 / sqrt(fan_in)`, as PyTorch starts them. `fan_in` is the width of the
