@@ -3,11 +3,27 @@
 //! Features are rows, `[rows, irreps.dim()]`: the blocks of [`Irreps`](equi_core::o3::Irreps) one after the other, in a block copy after
 //! copy, in a copy component after component. Weights lie flat in e3nn's order, so that trained ones can be loaded.
 //!
-//! [`IrrepsLinear`] mixes copies of the same irrep.
+//! [`IrrepsLinear`] mixes copies of the same irrep. [`Activation`], [`Gate`] and [`NormActivation`] are the non-linearities,
+//! [`IrrepsBatchNorm`] normalises, and [`RadialMlp`] makes weights from distances.
 
+mod activation;
+mod activation_function;
+mod batch_norm;
 mod columns;
+mod copies;
+mod gate;
 mod linear;
+mod norm;
+mod norm_activation;
 mod normalization;
+mod radial_mlp;
 
+pub use activation::Activation;
+pub use activation_function::NormalizedFunction;
+pub use batch_norm::{IrrepsBatchNorm, IrrepsBatchNormConfig, Reduction};
+pub use gate::{Gate, GateConfig};
 pub use linear::{IrrepsLinear, IrrepsLinearConfig};
+pub use norm::IrrepsNorm;
+pub use norm_activation::{NormActivation, NormActivationConfig};
 pub use normalization::{IrrepNormalization, PathNormalization};
+pub use radial_mlp::{RadialMlp, RadialMlpConfig};

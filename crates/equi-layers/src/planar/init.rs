@@ -45,13 +45,13 @@ impl Initializer {
 }
 
 /// The device and the float precision of creation options.
-pub(super) fn resolve(options: impl Into<TensorCreationOptions>) -> (Device, DType) {
+pub(crate) fn resolve(options: impl Into<TensorCreationOptions>) -> (Device, DType) {
     let options = options.into();
     let dtype = options.dtype.unwrap_or_else(|| Tensor::<1>::empty([1], &options.device).dtype());
     (options.device, dtype)
 }
 
-pub(super) fn from_f64(values: Vec<f64>, device: &Device, dtype: DType) -> Tensor<1> {
+pub(crate) fn from_f64(values: Vec<f64>, device: &Device, dtype: DType) -> Tensor<1> {
     let count = values.len();
     Tensor::from_data(TensorData::new(values, [count]).convert_dtype(dtype), (device, dtype))
 }

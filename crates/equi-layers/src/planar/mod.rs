@@ -1,6 +1,6 @@
 //! Layers for feature fields on the plane, `f(g . x) = g . f(x)` for rotations and reflections of images.
 
-mod batch_norm;
+pub(crate) mod batch_norm;
 mod by_size;
 mod conv;
 mod conv_transposed;
@@ -10,7 +10,7 @@ mod fields;
 mod fourier;
 mod gated;
 mod grid;
-mod init;
+pub(crate) mod init;
 mod invariant_pool;
 mod kernel;
 mod mask;

@@ -10,6 +10,7 @@ use burn::module::{Content, DisplaySettings, Module, ModuleDisplay};
 use burn::tensor::{Tensor, activation};
 use equi_core::FieldType;
 use equi_core::check::FieldMap;
+use equi_core::ops::silu;
 use equi_core::repr::Basis;
 use std::fmt;
 
@@ -30,6 +31,18 @@ pub enum Nonlinearity {
     Sigmoid,
     /// Hyperbolic tangent.
     Tanh,
+    /// `|x|`.
+    Abs,
+    /// `log(1 + exp(x))`.
+    Softplus,
+    /// `x` times the normal distribution function.
+    Gelu,
+    /// Sine.
+    Sin,
+    /// Cosine.
+    Cos,
+    /// `x^2`.
+    Square,
 }
 
 impl Nonlinearity {
@@ -40,9 +53,16 @@ impl Nonlinearity {
             // Burn's own has the gradient 0 * inf where exp(x) overflows, and takes longer.
             Self::Elu(alpha) => activation::relu(x.clone()) + (x.clamp_max(0.0).exp() - 1.0) * alpha,
             Self::LeakyRelu(slope) => activation::leaky_relu(x, slope),
-            Self::Silu => activation::silu(x),
+            Self::Silu => silu(x),
             Self::Sigmoid => activation::sigmoid(x),
             Self::Tanh => activation::tanh(x),
+            Self::Abs => x.abs(),
+            // Beyond 40 it is x in f64 too.
+            Self::Softplus => activation::softplus_with_threshold(x, 1.0, 40.0),
+            Self::Gelu => activation::gelu(x),
+            Self::Sin => x.sin(),
+            Self::Cos => x.cos(),
+            Self::Square => x.square(),
         }
     }
 }
@@ -57,6 +77,12 @@ impl fmt::Display for Nonlinearity {
             Self::Silu => write!(f, "SiLU"),
             Self::Sigmoid => write!(f, "Sigmoid"),
             Self::Tanh => write!(f, "Tanh"),
+            Self::Abs => write!(f, "Abs"),
+            Self::Softplus => write!(f, "Softplus"),
+            Self::Gelu => write!(f, "GELU"),
+            Self::Sin => write!(f, "Sin"),
+            Self::Cos => write!(f, "Cos"),
+            Self::Square => write!(f, "Square"),
         }
     }
 }

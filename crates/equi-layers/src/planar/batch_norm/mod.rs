@@ -228,12 +228,12 @@ fn bessel(n: usize) -> f64 {
 }
 
 /// Whether the layer is to use the statistics of the batch.
-fn is_training(training: &Param<Flag>, features: &Tensor<4>) -> bool {
+pub(crate) fn is_training<const D: usize>(training: &Param<Flag>, features: &Tensor<D>) -> bool {
     features.device().is_autodiff() && training.is_enabled()
 }
 
 /// Moves a running statistic towards that of the newest batch and gives the result.
-fn update(running: &RunningState<Tensor<1>>, newest: Tensor<1>, momentum: f64) -> Tensor<1> {
+pub(crate) fn update(running: &RunningState<Tensor<1>>, newest: Tensor<1>, momentum: f64) -> Tensor<1> {
     let old = running.value_sync();
     let newest = if old.is_autodiff() { newest.detach() } else { newest.without_autodiff() };
     let new = (old * (1.0 - momentum) + newest * momentum).detach();
