@@ -18,11 +18,13 @@ import copy
 import json
 import pathlib
 import sys
-import time
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+from peer import difference, gradients, serve
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "egnn"
@@ -121,22 +123,6 @@ class Egnn(nn.Module):
 
 
 # ---------------------------------------------------------------------------------------------------------------- check
-
-
-def gradients(loss, named):
-    """Zeros where a tensor does not enter the loss."""
-    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
-    return {k: torch.zeros_like(t) if g is None else g for (k, t), g in zip(named.items(), found)}
-
-
-def difference(ours, theirs):
-    """Largest absolute difference, relative to the largest value where that is above 1."""
-    if ours.shape != theirs.shape:
-        raise SystemExit(f"shapes {tuple(ours.shape)} and {tuple(theirs.shape)}")
-    if ours.numel() == 0:
-        return 0.0
-    gap = ((ours - theirs).abs().max() / max(1.0, theirs.abs().max().item())).item()
-    return float("inf") if gap != gap else gap
 
 
 def golden_model(case):
@@ -283,19 +269,122 @@ def check_official(clone, record=None):
 
 # ---------------------------------------------------------------------------------------------------------------- serve
 
-# What benches/peers/workload.rs says in Rust: name -> (model, learning rate).
+PEER = "PyTorch"
+TITLE = "EGNN beside PyTorch"
+
+# name -> what it is, and the timed repetitions in one turn: a turn takes about a second or two.
 WORKLOADS = {
+    "nbody": ("100 graphs of 5 nodes, 2,000 edges, 64 features, 4 layers, velocities, 2 edge attributes", {"forward": 40, "step": 15}),
+    "qm9": ("96 graphs of 18 nodes, 29,376 edges, 128 features, 7 layers, invariant, attention", {"forward": 2, "step": 1}),
+}
+
+# What benches/peers/workload.rs says in Rust: name -> (model, learning rate).
+NETWORKS = {
     "nbody": (lambda: Egnn(1, 64, 4, "velocity", edge_features=2), 5e-4),
     "qm9": (lambda: Egnn(15, 128, 7, "invariant", attention=True), 1e-3),
 }
 
 
+def parameters(rng, shapes):
+    """Weights N(0, 1 / fan in), biases N(0, 0.01)."""
+    scale = {k: shape[1] ** -0.5 if len(shape) == 2 else 0.1 for k, shape in shapes.items()}
+    return {k: (rng.standard_normal(shape) * scale[k]).astype(np.float32) for k, shape in shapes.items()}
+
+
+def mlp_shapes(name, inputs, hidden, outputs):
+    return {f"{name}.0.weight": (hidden, inputs), f"{name}.0.bias": (hidden,), f"{name}.2.weight": (outputs, hidden),
+            f"{name}.2.bias": (outputs,)}
+
+
+def linear_shapes(name, inputs, outputs):
+    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+
+def complete(graphs, nodes, loops=False):
+    """The directed edges [2, edges] of complete graphs, sorted by receiver (row 0), then sender."""
+    pairs = [(i, j) for i in range(nodes) for j in range(nodes) if loops or i != j]
+    return np.concatenate([np.array(pairs).T + graph * nodes for graph in range(graphs)], 1).astype(np.int64)
+
+
+def nbody(rng):
+    """The charged particles: |v| = 0.5, charges +-1, edge attributes q_i q_j and |x_i - x_j|^2."""
+    graphs, nodes, hidden, layers = 100, 5, 64, 4
+    shapes = linear_shapes("embedding", 1, hidden)
+    for i in range(layers):
+        layer = f"gcl_{i}"
+        shapes |= mlp_shapes(f"{layer}.edge_mlp", 2 * hidden + 3, hidden, hidden)
+        shapes |= mlp_shapes(f"{layer}.node_mlp", 2 * hidden, hidden, hidden)
+        shapes |= mlp_shapes(f"{layer}.coord_mlp", hidden, hidden, 1) | mlp_shapes(f"{layer}.coord_mlp_vel", hidden, hidden, 1)
+        del shapes[f"{layer}.coord_mlp.2.bias"]
+    state = parameters(rng, shapes)
+    for i in range(layers):  # Positions stay of order 1, and their gradients visible.
+        state[f"gcl_{i}.coord_mlp.2.weight"] *= 0.1
+    edges = complete(graphs, nodes)
+    x, v = rng.standard_normal((graphs * nodes, 3)), rng.standard_normal((graphs * nodes, 3))
+    v *= 0.5 / np.linalg.norm(v, axis=1, keepdims=True)
+    charges = rng.choice([-1.0, 1.0], graphs * nodes)
+    row, col = edges
+    attributes = np.stack([charges[row] * charges[col], ((x[row] - x[col]) ** 2).sum(1)], 1)
+    inputs = {"h": np.linalg.norm(v, axis=1, keepdims=True), "x": x, "v": v, "edge_attr": attributes,
+              "target": x + v + 0.1 * rng.standard_normal(x.shape)}
+    return state, inputs, edges
+
+
+def qm9(rng):
+    """Molecules of 18 atoms, none padded: one of 5 elements times the powers 0, 1, 2 of the charge, as in the authors' code."""
+    graphs, nodes, hidden, layers = 96, 18, 128, 7
+    shapes = linear_shapes("embedding", 15, hidden)
+    for i in range(layers):
+        layer = f"gcl_{i}"
+        shapes |= mlp_shapes(f"{layer}.edge_mlp", 2 * hidden + 1, hidden, hidden)
+        shapes |= mlp_shapes(f"{layer}.node_mlp", 2 * hidden, hidden, hidden)
+        shapes |= linear_shapes(f"{layer}.att_mlp.0", hidden, 1)
+    shapes |= mlp_shapes("node_dec", hidden, hidden, hidden) | mlp_shapes("graph_dec", hidden, hidden, 1)
+    state = parameters(rng, shapes)
+    for i in range(layers):  # A sum over 17 neighbours: the features stay of order 1.
+        state[f"gcl_{i}.node_mlp.2.weight"] *= 0.1
+    state["node_dec.2.weight"] *= 0.1
+    charges = np.array([1, 6, 7, 8, 9]) / 9
+    element = rng.choice(5, graphs * nodes, p=[0.51, 0.35, 0.06, 0.07, 0.01])
+    powers = charges[element, None] ** np.arange(3)
+    h = (np.eye(5)[element][:, :, None] * powers[:, None, :]).reshape(-1, 15)
+    x = 1.3 * rng.standard_normal((graphs * nodes, 3))
+    return state, {"h": h, "x": x, "target": rng.standard_normal(graphs)}, complete(graphs, nodes)
+
+
+def saved(path, state, inputs, edges):
+    tensors = {f"state.{k}": t for k, t in state.items()} | {f"in.{k}": t.astype(np.float32) for k, t in inputs.items()}
+    tensors |= {"in.edge_index": edges}
+    save_file({k: torch.from_numpy(np.ascontiguousarray(t)) for k, t in tensors.items()}, path)
+
+
+def padded(inputs):
+    """The QM9 inputs as the authors lay them out: every pair of atoms is an edge, an atom with itself too, and masked."""
+    nodes = len(inputs["h"]) // len(inputs["target"])
+    edges = complete(len(inputs["target"]), nodes, loops=True)
+    masks = {"node_mask": np.ones((len(inputs["h"]), 1)), "edge_mask": (edges[0] != edges[1])[:, None]}
+    return inputs | masks, edges
+
+
+def write(name, folder):
+    state, inputs, edges = {"nbody": nbody, "qm9": qm9}[name](np.random.default_rng(1))
+    saved(folder / f"{name}.safetensors", state, inputs, edges)
+    if name == "qm9":
+        saved(folder / "qm9.padded.safetensors", state, *padded(inputs))
+
+
+def variants(name):
+    rows = {"PyTorch, torch.compile": (["--compile"], name)}
+    # The molecules as the authors' code lays them out; see padded().
+    return rows if name == "nbody" else rows | {"PyTorch, authors' layout": ([], "qm9.padded")}
+
+
 class Workload:
     """A model, its inputs and an optimiser, in one precision."""
 
-    def __init__(self, name, path, dtype=torch.float32, compiled=False):
+    def __init__(self, name, path, dtype, compiled):
         tensors = load_file(path)
-        build, self.rate = WORKLOADS[name]
+        build, self.rate = NETWORKS[name]
         self.model = build().to(dtype)
         self.model.load_state_dict({k[6:]: t for k, t in tensors.items() if k.startswith("state.")})
         inputs = {k[3:]: t.to(dtype) if t.is_floating_point() else t for k, t in tensors.items() if k.startswith("in.")}
@@ -305,6 +394,7 @@ class Workload:
         if name == "qm9":
             self.arguments["nodes"] = len(inputs["h"]) // len(self.target)
         self.call = torch.compile(self.model) if compiled else self.model
+        self.parameters = sum(p.numel() for p in self.model.parameters())
         self.reset()
 
     def reset(self):
@@ -331,41 +421,11 @@ class Workload:
         tensors["losses"] = torch.stack([self.step().detach() for _ in range(5)])
         self.model.load_state_dict(saved)
         self.reset()
-        return {k: t.detach().to(torch.float64).contiguous() for k, t in tensors.items()}
+        return tensors
 
 
-def timed(action, repetitions):
-    seconds = []
-    for _ in range(repetitions):
-        start = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - start)
-    return seconds
-
-
-def serve(compiled):
-    loaded, paths = {}, {}
-    for line in sys.stdin:
-        try:
-            match line.split():
-                case ["version"]:
-                    answer = f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
-                case ["load", name, path]:
-                    loaded[name], paths[name] = Workload(name, path, compiled=compiled), path
-                    answer = f"{sum(p.numel() for p in loaded[name].model.parameters())} parameters"
-                case ["results", name, path]:
-                    save_file(loaded[name].results(), path)
-                    answer = "written"
-                case ["exact", name, path]:
-                    save_file(Workload(name, paths[name], torch.float64).results(), path)
-                    answer = "written"
-                case [("forward" | "step") as what, name, count]:
-                    answer = " ".join(f"{s:.9f}" for s in timed(getattr(loaded[name], what), int(count)))
-                case _:
-                    raise ValueError(f"unknown request {line!r}")
-        except Exception as error:  # The driver stops at it, with this text.
-            answer = f"error: {type(error).__name__}: {error}".replace("\n", " ")
-        print(answer, flush=True)
+def load(name, path, exact, options):
+    return Workload(name, path, torch.float64 if exact else torch.float32, options.compile and not exact)
 
 
 def main():
@@ -384,7 +444,7 @@ def main():
             check_official(arguments.official, arguments.record)
         check_qm9()
     elif arguments.serve:
-        serve(arguments.compile)
+        serve(load, arguments)
     else:
         parser.error("--check or --serve")
 

@@ -1,12 +1,13 @@
-"""EGNN in Rust beside EGNN in PyTorch, in one run: same weights, same inputs, same cores.
+"""A network or layer in Rust beside its Python peer, in one run: same weights, same inputs, same cores.
 
-Writes the weights and inputs of each workload once, starts one process a side, checks that all compute the same (outputs, loss,
-every gradient, the losses of five Adam steps, against PyTorch in f64), and only then times them: in rounds, each side in turn,
-every second round in the opposite order. Results: benches/results/egnn.md and egnn.json. Started by run.sh.
+Has the peer's side (egnn.py, se3_transformer.py, o3.py; see peer.py) write the weights and inputs of each workload, starts one
+process a side, checks that all compute the same (outputs, losses, gradients; against the peer in f64), and only then times them: in
+rounds, each side in turn, every second round in the opposite order. Results: benches/results/{peer}.md and .json. Started by run.sh.
 """
 
 import argparse
 import datetime
+import importlib
 import json
 import os
 import pathlib
@@ -18,108 +19,23 @@ import tempfile
 import time
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 HERE = pathlib.Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results"
 
-# Largest difference to PyTorch in f64, relative to the largest value of the tensor, above which nothing is timed.
+# Largest difference to the peer in f64, relative to the largest value of the tensor, above which nothing is timed.
 LIMIT = 1e-4
 
 # The part of the cores that other processes may use. Threads that wait for each other in a loop, as OpenMP's do, suffer most.
 BUSY = 0.1
 
-# name -> what it is, and the timed repetitions in one turn of (forward, step): a turn takes about a second or two.
-WORKLOADS = {
-    "nbody": ("100 graphs of 5 nodes, 2,000 edges, 64 features, 4 layers, velocities, 2 edge attributes", {"forward": 40, "step": 15}),
-    "qm9": ("96 graphs of 18 nodes, 29,376 edges, 128 features, 7 layers, invariant, attention", {"forward": 2, "step": 1}),
-}
-
-# The molecules as the authors' code lays them out; see padded().
-PADDED = "PyTorch, authors' layout"
-
 # What `equi::core::ops::retain_memory` asks of the GNU C library, for both sides alike: what is freed is not handed back.
 RETAINED = ", memory retained"
 RETAIN = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
-
-def parameters(rng, shapes):
-    """Weights N(0, 1 / fan in), biases N(0, 0.01)."""
-    scale = {k: shape[1] ** -0.5 if len(shape) == 2 else 0.1 for k, shape in shapes.items()}
-    return {k: (rng.standard_normal(shape) * scale[k]).astype(np.float32) for k, shape in shapes.items()}
-
-
-def mlp(name, inputs, hidden, outputs):
-    return {f"{name}.0.weight": (hidden, inputs), f"{name}.0.bias": (hidden,), f"{name}.2.weight": (outputs, hidden),
-            f"{name}.2.bias": (outputs,)}
-
-
-def linear(name, inputs, outputs):
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-
-def complete(graphs, nodes, loops=False):
-    """The directed edges [2, edges] of complete graphs, sorted by receiver (row 0), then sender."""
-    pairs = [(i, j) for i in range(nodes) for j in range(nodes) if loops or i != j]
-    return np.concatenate([np.array(pairs).T + graph * nodes for graph in range(graphs)], 1).astype(np.int64)
-
-
-def nbody(rng):
-    """The charged particles: |v| = 0.5, charges +-1, edge attributes q_i q_j and |x_i - x_j|^2."""
-    graphs, nodes, hidden, layers = 100, 5, 64, 4
-    shapes = linear("embedding", 1, hidden)
-    for i in range(layers):
-        layer = f"gcl_{i}"
-        shapes |= mlp(f"{layer}.edge_mlp", 2 * hidden + 3, hidden, hidden) | mlp(f"{layer}.node_mlp", 2 * hidden, hidden, hidden)
-        shapes |= mlp(f"{layer}.coord_mlp", hidden, hidden, 1) | mlp(f"{layer}.coord_mlp_vel", hidden, hidden, 1)
-        del shapes[f"{layer}.coord_mlp.2.bias"]
-    state = parameters(rng, shapes)
-    for i in range(layers):  # Positions stay of order 1, and their gradients visible.
-        state[f"gcl_{i}.coord_mlp.2.weight"] *= 0.1
-    edges = complete(graphs, nodes)
-    x, v = rng.standard_normal((graphs * nodes, 3)), rng.standard_normal((graphs * nodes, 3))
-    v *= 0.5 / np.linalg.norm(v, axis=1, keepdims=True)
-    charges = rng.choice([-1.0, 1.0], graphs * nodes)
-    row, col = edges
-    attributes = np.stack([charges[row] * charges[col], ((x[row] - x[col]) ** 2).sum(1)], 1)
-    inputs = {"h": np.linalg.norm(v, axis=1, keepdims=True), "x": x, "v": v, "edge_attr": attributes,
-              "target": x + v + 0.1 * rng.standard_normal(x.shape)}
-    return state, inputs, edges
-
-
-def qm9(rng):
-    """Molecules of 18 atoms, none padded: one of 5 elements times the powers 0, 1, 2 of the charge, as in the authors' code."""
-    graphs, nodes, hidden, layers = 96, 18, 128, 7
-    shapes = linear("embedding", 15, hidden)
-    for i in range(layers):
-        layer = f"gcl_{i}"
-        shapes |= mlp(f"{layer}.edge_mlp", 2 * hidden + 1, hidden, hidden) | mlp(f"{layer}.node_mlp", 2 * hidden, hidden, hidden)
-        shapes |= linear(f"{layer}.att_mlp.0", hidden, 1)
-    shapes |= mlp("node_dec", hidden, hidden, hidden) | mlp("graph_dec", hidden, hidden, 1)
-    state = parameters(rng, shapes)
-    for i in range(layers):  # A sum over 17 neighbours: the features stay of order 1.
-        state[f"gcl_{i}.node_mlp.2.weight"] *= 0.1
-    state["node_dec.2.weight"] *= 0.1
-    charges = np.array([1, 6, 7, 8, 9]) / 9
-    element = rng.choice(5, graphs * nodes, p=[0.51, 0.35, 0.06, 0.07, 0.01])
-    powers = charges[element, None] ** np.arange(3)
-    h = (np.eye(5)[element][:, :, None] * powers[:, None, :]).reshape(-1, 15)
-    x = 1.3 * rng.standard_normal((graphs * nodes, 3))
-    return state, {"h": h, "x": x, "target": rng.standard_normal(graphs)}, complete(graphs, nodes)
-
-
-def write(path, state, inputs, edges):
-    tensors = {f"state.{k}": t for k, t in state.items()} | {f"in.{k}": t.astype(np.float32) for k, t in inputs.items()}
-    # safetensors writes an array as it lies in memory.
-    save_file({k: np.ascontiguousarray(t) for k, t in (tensors | {"in.edge_index": edges}).items()}, path)
-
-
-def padded(inputs):
-    """The QM9 inputs as the authors lay them out: every pair of atoms is an edge, an atom with itself too, and masked."""
-    nodes = len(inputs["h"]) // len(inputs["target"])
-    edges = complete(len(inputs["target"]), nodes, loops=True)
-    masks = {"node_mask": np.ones((len(inputs["h"]), 1)), "edge_mask": (edges[0] != edges[1])[:, None]}
-    return inputs | masks, edges
+# How an action is called in the results.
+ACTIONS = {"forward": "forward", "backward": "forward and backward", "step": "training step"}
 
 
 class Peer:
@@ -151,15 +67,23 @@ class Peer:
         except (OSError, StopIteration):
             return None
 
+    def forget_peak(self):
+        """Lets the peak begin anew; whether that was possible."""
+        try:
+            pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+            return True
+        except OSError:
+            return False
+
     def close(self):
         self.process.stdin.close()
         self.process.wait()
 
 
-def agree(peers, workload, folder):
-    """Worst relative difference of each peer to PyTorch in f64, over outputs, loss, gradients and training losses."""
+def agree(peers, theirs, workload, folder):
+    """Worst relative difference of each process to the peer in f64, over all tensors of the results."""
     exact = folder / f"{workload}.exact.safetensors"
-    next(p for p in peers if p.name == "PyTorch").ask("exact", workload, exact)
+    next(p for p in peers if p.name == theirs).ask("exact", workload, exact)
     exact = load_file(exact)
     worst = {}
     for peer in peers:
@@ -167,7 +91,7 @@ def agree(peers, workload, folder):
         peer.ask("results", workload, path)
         results = load_file(path)
         if set(results) != set(exact):
-            raise SystemExit(f"{workload}: {peer.name} and PyTorch differ in {sorted(set(results) ^ set(exact))}")
+            raise SystemExit(f"{workload}: {peer.name} and {theirs} differ in {sorted(set(results) ^ set(exact))}")
         gaps = {}
         for key, value in exact.items():
             ours = results[key].astype(np.float64).reshape(value.shape)
@@ -199,40 +123,43 @@ def spread(values):
 def started(workload, commands, arguments, folder):
     """A process for every command, which has loaded the workload, and what each says of itself."""
     peers, facts = [], {}
-    for name, command in commands.items():
+    for name, (command, file) in commands.items():
         peer = Peer(name, command, arguments.threads)
         peers.append(peer)
         facts[name] = {"version": peer.ask("version"), "memory_at_rest_mib": peer.memory("VmRSS")}
-        file = "qm9.padded" if name == PADDED else workload
         facts[name]["loaded"] = peer.ask("load", workload, folder / f"{file}.safetensors")
     return peers, facts
 
 
-def measure(workload, commands, arguments, folder):
-    """One workload: the check; then, in new processes, forward passes and training steps."""
-    title, repetitions = WORKLOADS[workload]
+def measure(side, workload, commands, arguments, folder):
+    """One workload: the check; then, in new processes, its actions."""
+    title, repetitions = side.WORKLOADS[workload]
     print(f"{workload}: {title}", flush=True)
     peers, facts = started(workload, commands, arguments, folder)
-    report = {"workload": workload, "shapes": title, "peers": facts, "check": agree(peers, workload, folder)}
+    report = {"workload": workload, "shapes": title, "peers": facts, "check": agree(peers, side.PEER, workload, folder)}
+    report |= {"busy": None, "actions": {}}
     for peer in peers:
         peer.close()
+    if not repetitions or arguments.check:
+        return report
     peers, _ = started(workload, commands, arguments, folder)
     report["busy"] = busy()
     if not arguments.busy and (report["busy"] or 0) > BUSY:
         raise SystemExit(f"other processes use {report['busy']:.0%} of the cores, and slow one side more than the other: "
                          "run this on a quiet machine, or with --busy")
     for what, count in repetitions.items():
+        fresh = {peer.name: peer.forget_peak() for peer in peers}
         seconds = rounds(peers, workload, what, count, arguments.rounds)
-        report[what] = {}
+        rows = report["actions"][what] = {}
         for peer in peers:
             times = seconds[peer.name]
             # Of the same round, so that a slow moment of the machine weighs on both.
             own = "equi" + RETAINED if peer.name.endswith(RETAINED) else "equi"
             ratio = spread([ours / this for ours, this in zip(seconds[own], times)])
-            report[what][peer.name] = {"seconds": spread(times), "rounds": times, "equi_to_this": ratio,
-                                       "peak_memory_mib": peer.memory("VmHWM")}
-            print(f"  {what:8}{peer.name:28} {1e3 * statistics.median(times):9.2f} ms   equi/this {ratio['median']:.2f} "
-                  f"({ratio['min']:.2f} ... {ratio['max']:.2f})", flush=True)
+            rows[peer.name] = {"seconds": spread(times), "rounds": times, "equi_to_this": ratio,
+                               "peak_memory_mib": peer.memory("VmHWM") if fresh[peer.name] else None}
+            print(f"  {what:8} {peer.name:40} {1e3 * statistics.median(times):9.2f} ms   equi/this {ratio['median']:.2g} "
+                  f"({ratio['min']:.2g} ... {ratio['max']:.2g})", flush=True)
     for peer in peers:
         peer.close()
     return report
@@ -260,53 +187,71 @@ def processor():
         return platform.processor() or platform.machine()
 
 
+def figures(number):
+    """Three of them."""
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+
+
 def table(report):
     """The results as markdown."""
     machine = report["machine"]
     lines = [
-        "# EGNN beside PyTorch",
+        f"# {report['title']}",
         "",
         f"{report['date']}, {machine['processor']}, {report['threads']} threads on {machine['cores']} cores, f32, {machine['system']}.",
         f"Written by `{report['command']}`, commit {report['commit']}.",
         "",
         f"{report['rounds']} rounds, each side in turn in every round; a round counts the median of its repetitions after one that is "
-        "not counted. Ratios are taken within a round. Memory is the peak of the resident set so far, in processes that do nothing else.",
-        "",
-        f"Rows with \"{RETAINED[2:]}\" run with `{' '.join(f'{k}={v}' for k, v in RETAIN.items())}`, as the command `equi` "
-        "runs, and are compared with each other.",
+        "not counted. Ratios are taken within a round. Memory is the peak of the resident set in the turns of that row, weights "
+        "included, in processes that do nothing else.",
     ]
+    if any(name.endswith(RETAINED) for result in report["results"] for name in result["peers"]):
+        lines += ["", f"Rows with \"{RETAINED[2:]}\" run with `{' '.join(f'{k}={v}' for k, v in RETAIN.items())}`, as the command "
+                  "`equi` runs, and are compared with each other."]
     for result in report["results"]:
         lines += ["", f"## {result['workload']}: {result['shapes']}", ""]
-        lines += ["| | ms, median | min ... max | equi / this, median | min ... max | peak MiB |", "|---|---|---|---|---|---|"]
-        for what, title in (("forward", "forward"), ("step", "training step")):
-            for peer, row in result[what].items():
+        if result["actions"]:
+            lines += ["| | ms, median | min ... max | this / equi, median | min ... max | peak MiB |", "|---|---|---|---|---|---|"]
+        for what, rows in result["actions"].items():
+            for peer, row in rows.items():
                 s, r = row["seconds"], row["equi_to_this"]
-                times = [f"{1e3 * s[k]:.2f}" if s["median"] < 0.1 else f"{1e3 * s[k]:.0f}" for k in ("median", "min", "max")]
-                ratios = ["1", "-"] if peer.startswith("equi") else [f"{r['median']:.2f}", f"{r['min']:.2f} ... {r['max']:.2f}"]
+                times = [figures(1e3 * s[k]) for k in ("median", "min", "max")]
+                ratios = [figures(1 / r[k]) for k in ("median", "max", "min")]
+                if peer.startswith("equi"):
+                    ratios, spread_of = ["1"], "-"
+                else:
+                    spread_of = f"{ratios[1]} ... {ratios[2]}"
                 memory = row["peak_memory_mib"]
-                lines.append(f"| {title}, {peer} | {times[0]} | {times[1]} ... {times[2]} | {ratios[0]} | {ratios[1]} | "
+                lines.append(f"| {ACTIONS[what]}, {peer} | {times[0]} | {times[1]} ... {times[2]} | {ratios[0]} | {spread_of} | "
                              f"{'-' if memory is None else round(memory)} |")
-        others = "unknown" if result["busy"] is None else f"{result['busy']:.0%}"
-        lines += ["", f"- Other processes used {others} of the cores just before."]
+        if result["busy"] is not None:
+            lines += ["", f"- Other processes used {result['busy']:.0%} of the cores just before."]
         for peer, facts in result["peers"].items():
             gap, rest = result["check"][peer], facts["memory_at_rest_mib"]
             rest = "" if rest is None else f", {rest:.0f} MiB at rest"
-            lines.append(f"- {peer}: {facts['version']}, {facts['loaded']}{rest}; at most {gap['difference']:.1e} from f64 "
+            lines.append(f"- {peer}: {facts['version']}, {facts['loaded']}{rest}; at most {gap['difference']:.1e} from the check "
                          f"(`{gap['tensor']}`)")
     return "\n".join(lines) + "\n"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", type=pathlib.Path, required=True, help="the built bench `peer_egnn`")
+    parser.add_argument("peer", choices=["egnn", "se3_transformer", "o3"])
+    parser.add_argument("--binary", type=pathlib.Path, required=True, help="the built bench `peer_{peer}`")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workload", choices=WORKLOADS, action="append", help="only this one")
+    parser.add_argument("--workload", action="append", help="only this one")
+    parser.add_argument("--check", action="store_true", help="compare what is computed, time nothing")
     parser.add_argument("--busy", action="store_true", help="measure although other processes are running")
+    parser.add_argument("--plain", action="store_true", help="without the rows with memory retained")
     parser.add_argument("--variants", action="store_true", help="also torch.compile, and the authors' padded layout of QM9")
-    parser.add_argument("--out", type=pathlib.Path, default=RESULTS, help="the folder of egnn.md and egnn.json")
+    parser.add_argument("--out", type=pathlib.Path, default=RESULTS, help="the folder of {peer}.md and {peer}.json")
     parser.add_argument("--command", default="benches/peers/run.sh", help="as the results name it")
     arguments = parser.parse_args()
+    side = importlib.import_module(arguments.peer)
+    unknown = set(arguments.workload or []) - set(side.WORKLOADS)
+    if unknown:
+        parser.error(f"--workload {' '.join(unknown)}: {arguments.peer} has {', '.join(side.WORKLOADS)}")
 
     if hasattr(os, "sched_setaffinity"):  # All processes on the same cores.
         available = sorted(os.sched_getaffinity(0))
@@ -315,7 +260,8 @@ def main():
         os.sched_setaffinity(0, available[: arguments.threads])
     version = lambda *words: subprocess.run(words, capture_output=True, text=True, cwd=HERE).stdout.strip()
     report = {
-        "schema": 1,
+        "schema": 2,
+        "title": side.TITLE,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "command": arguments.command,
         "commit": version("git", "describe", "--always", "--dirty", "--abbrev=12"),
@@ -326,24 +272,24 @@ def main():
         "rustc": version("rustc", "--version"),
         "results": [],
     }
-    torch = [sys.executable, str(HERE / "egnn.py"), "--serve", "--threads", str(arguments.threads)]
+    ours = [str(arguments.binary), "--serve"]
+    theirs = [sys.executable, str(HERE / f"{arguments.peer}.py"), "--serve", "--threads", str(arguments.threads)]
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        for workload in arguments.workload or WORKLOADS:
-            state, inputs, edges = {"nbody": nbody, "qm9": qm9}[workload](np.random.default_rng(1))
-            write(folder / f"{workload}.safetensors", state, inputs, edges)
-            ours = [str(arguments.binary), "--serve"]
-            commands = {"equi": ours, "PyTorch": torch, "equi" + RETAINED: ours, "PyTorch" + RETAINED: torch}
+        for workload in arguments.workload or side.WORKLOADS:
+            side.write(workload, folder)
+            commands = {"equi": (ours, workload), side.PEER: (theirs, workload)}
+            if not arguments.plain:
+                commands |= {name + RETAINED: command for name, command in commands.items()}
             if arguments.variants:
-                commands["PyTorch, torch.compile"] = torch + ["--compile"]
-                if workload == "qm9":
-                    write(folder / "qm9.padded.safetensors", state, *padded(inputs))
-                    commands[PADDED] = torch
-            report["results"].append(measure(workload, commands, arguments, folder))
+                commands |= {name: (theirs + more, file) for name, (more, file) in side.variants(workload).items()}
+            report["results"].append(measure(side, workload, commands, arguments, folder))
+    if arguments.check:
+        return
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "egnn.json").write_text(json.dumps(report, indent=1) + "\n")
-    (arguments.out / "egnn.md").write_text(table(report))
-    print(f"written: {arguments.out / 'egnn.md'}, {arguments.out / 'egnn.json'}")
+    (arguments.out / f"{arguments.peer}.json").write_text(json.dumps(report, indent=1) + "\n")
+    (arguments.out / f"{arguments.peer}.md").write_text(table(report))
+    print(f"written: {arguments.out / arguments.peer}.md and .json")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# benches/peers/run.sh [--rounds N] [--threads N] [--workload NAME] [--variants] [--busy] [--out FOLDER]
+# benches/peers/run.sh egnn|se3_transformer|o3 [--rounds N] [--threads N] [--workload NAME] [--check] [--plain] [--variants] [--busy]
+# [--out FOLDER]
 #
-# EGNN of this repository beside EGNN in PyTorch, on the same cores in the same run: makes a Python environment with the versions of
-# requirements.txt (once, outside the clone), checks PyTorch's side against the golden tensors, builds ours, measures both, and
-# writes benches/results/egnn.md and egnn.json. Needs Python 3.11 or newer. EQUI_PEERS_VENV names another environment;
-# PIP_INDEX_URL=https://download.pytorch.org/whl/cpu with PIP_EXTRA_INDEX_URL=https://pypi.org/simple makes a small one, without CUDA.
+# Networks and layers of this repository beside their Python peers (EGNN in PyTorch, se3-transformer-pytorch, e3nn), on the same cores
+# in the same run: makes a Python environment with the versions of requirements.txt (once, outside the clone), builds our side,
+# checks that both compute the same, measures both, and writes benches/results/{peer}.md and .json. Needs Python 3.11 or newer.
+# EQUI_PEERS_VENV names another environment; PIP_INDEX_URL=https://download.pytorch.org/whl/cpu with
+# PIP_EXTRA_INDEX_URL=https://pypi.org/simple makes a small one, without CUDA.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 venv="${EQUI_PEERS_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/equi/peers}"
+peer="${1:?egnn, se3_transformer or o3}"
 
 if ! "$venv/bin/python" -c '
 import importlib.metadata, sys
@@ -18,14 +21,15 @@ for line in open(sys.argv[1]):
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet -r "$here/requirements.txt"
 fi
-"$venv/bin/python" "$here/egnn.py" --check
+if [ "$peer" = egnn ]; then
+    "$venv/bin/python" "$here/egnn.py" --check
+fi
 
 # Cargo names the file that it built.
-binary="$(cd "$here/../.." && cargo build --release --locked --bench peer_egnn --message-format=json-render-diagnostics |
+binary="$(cd "$here/../.." && cargo build --release --locked --bench "peer_$peer" --message-format=json-render-diagnostics |
     "$venv/bin/python" -c '
 import json, sys
-built = [m for m in map(json.loads, sys.stdin) if m["reason"] == "compiler-artifact" and m["target"]["name"] == "peer_egnn"]
+built = [m for m in map(json.loads, sys.stdin) if m["reason"] == "compiler-artifact" and m["target"]["name"] == sys.argv[1]]
 print(built[-1]["executable"])
-')"
-command="benches/peers/run.sh${*:+ $*}"
-exec "$venv/bin/python" "$here/run.py" --binary "$binary" --command "$command" "$@"
+' "peer_$peer")"
+exec "$venv/bin/python" "$here/run.py" "$@" --binary "$binary" --command "benches/peers/run.sh $*"

@@ -1,0 +1,146 @@
+"""e3nn (github.com/e3nn/e3nn), as a peer to measure against: spherical harmonics and tensor products.
+
+    python o3.py --serve        the process that run.py drives
+"""
+
+import argparse
+
+import torch
+from e3nn import o3
+from safetensors.torch import load_file, save_file
+
+from peer import gradients, serve
+
+PEER = "e3nn"
+TITLE = "Spherical harmonics and tensor products beside e3nn"
+
+ACTIONS = {"forward": 10, "backward": 5}
+POINTS, EDGES, CONNECTED_EDGES = 100_000, 2_000, 5_000
+
+WORKLOADS = {
+    "harmonics3": (f"spherical harmonics of degrees 0 to 3 at {POINTS:,} points", ACTIONS),
+    "harmonics6": (f"spherical harmonics of degrees 0 to 6 at {POINTS:,} points", ACTIONS),
+    "uvu64": (f"uvu, 64x(0e+1o+2e) with 0e+1o+2e, {EDGES:,} edges with a weight for each path and channel", ACTIONS),
+    "uvu128": (f"uvu, 128x(0e+1o+2e) with 0e+1o+2e, {EDGES:,} edges with a weight for each path and channel", ACTIONS),
+    "connected32": (f"fully connected, 32x(0e+1o+2e) with 0e+1o+2e, {CONNECTED_EDGES:,} edges, shared weights", ACTIONS),
+}
+
+DEGREES = "0e+1o+2e"
+
+
+class Harmonics(torch.nn.Module):
+    """Of unit vectors, component normalisation."""
+
+    def __init__(self, degree):
+        super().__init__()
+        self.call = o3.SphericalHarmonics(list(range(degree + 1)), normalize=True, normalization="component")
+        self.shapes = {"points": (POINTS, 3)}
+        self.outputs = self.call.irreps_out.dim
+
+    def forward(self, points):
+        return self.call(points)
+
+
+def channels(count):
+    return o3.Irreps([(count, irrep) for _, irrep in o3.Irreps(DEGREES)])
+
+
+class Uvu(torch.nn.Module):
+    """Every path into 0e, 1o or 2e, as in NequIP: a path has its own outputs, sorted."""
+
+    def __init__(self, count):
+        super().__init__()
+        first, second = channels(count), o3.Irreps(DEGREES)
+        found = [(a, b, irrep) for a, (_, x) in enumerate(first) for b, (_, y) in enumerate(second) for irrep in x * y
+                 if irrep in second]
+        outputs, permutation, _ = o3.Irreps([(count, irrep) for _, _, irrep in found]).sort()
+        paths = [(a, b, permutation[c], "uvu", True) for c, (a, b, _) in enumerate(found)]
+        self.call = o3.TensorProduct(first, second, outputs, sorted(paths, key=lambda path: path[2]), shared_weights=False,
+                                     internal_weights=False)
+        self.shapes = {"first": (EDGES, first.dim), "second": (EDGES, second.dim), "weights": (EDGES, self.call.weight_numel)}
+        self.outputs = outputs.dim
+
+    def forward(self, first, second, weights):
+        return self.call(first, second, weights)
+
+
+class Connected(torch.nn.Module):
+    """Every path, the weights shared by all edges."""
+
+    def __init__(self, count):
+        super().__init__()
+        first, second = channels(count), o3.Irreps(DEGREES)
+        self.call = o3.FullyConnectedTensorProduct(first, second, first, shared_weights=True, internal_weights=False)
+        self.shapes = {"first": (CONNECTED_EDGES, first.dim), "second": (CONNECTED_EDGES, second.dim),
+                       "weights": (self.call.weight_numel,)}
+        self.outputs = first.dim
+
+    def forward(self, first, second, weights):
+        return self.call(first, second, weights)
+
+
+BUILD = {
+    "harmonics3": lambda: Harmonics(3),
+    "harmonics6": lambda: Harmonics(6),
+    "uvu64": lambda: Uvu(64),
+    "uvu128": lambda: Uvu(128),
+    "connected32": lambda: Connected(32),
+}
+
+
+def write(name, folder):
+    torch.manual_seed(1)
+    layer = BUILD[name]()
+    tensors = {f"in.{k}": torch.randn(shape) for k, shape in layer.shapes.items()}
+    rows = len(next(iter(tensors.values())))
+    tensors["cotangent"] = torch.randn(rows, layer.outputs)
+    save_file(tensors, folder / f"{name}.safetensors")
+
+
+def variants(_):
+    return {}
+
+
+class Workload:
+    """A layer, and the gradients of `sum(out * cotangent)` of all inputs; in f64 if `exact`."""
+
+    def __init__(self, name, path, exact):
+        dtype = torch.float64 if exact else torch.float32
+        torch.set_default_dtype(dtype)  # That of e3nn's constants.
+        tensors = {k: t.to(dtype) for k, t in load_file(path).items()}
+        self.layer = BUILD[name]()
+        torch.set_default_dtype(torch.float32)
+        self.cotangent = tensors.pop("cotangent")
+        self.inputs = {k[3:]: t for k, t in tensors.items()}
+        self.leaves = {k: t.clone().requires_grad_() for k, t in self.inputs.items()}
+        self.parameters = 0
+        for _ in range(3):  # TorchScript specialises in its first calls.
+            self.forward()
+            self.backward()
+
+    def forward(self):
+        with torch.no_grad():
+            return self.layer(**self.inputs)
+
+    def backward(self):
+        return gradients((self.layer(**self.leaves) * self.cotangent).sum(), self.leaves)
+
+    def results(self):
+        return {"out": self.forward()} | {f"grad.{k}": g for k, g in self.backward().items()}
+
+
+def load(name, path, exact, _):
+    return Workload(name, path, exact)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--serve", action="store_true", required=True, help="answer the requests of run.py on standard input")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    serve(load, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What the Python sides of benches/peers share: gradients, differences, and the process that run.py drives.
+
+A side has
+
+    PEER, TITLE                           what is measured against, and the heading of the results
+    WORKLOADS                             name -> (what it is, {action: timed repetitions in one turn}); none: compared, not timed
+    write(name, folder)                   writes weights and inputs of a workload to {name}.safetensors, from a fixed seed
+    variants(name)                        more rows with --variants: name -> (arguments of the process, file to load)
+    load(name, path, exact, options)      the workload: `parameters`, the actions as methods, `results()` as f64 tensors by name;
+                                          `exact`: what the others are compared with
+"""
+
+import sys
+import time
+
+import torch
+from safetensors.torch import save_file
+
+
+def gradients(loss, named):
+    """Zeros where a tensor does not enter the loss."""
+    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+    return {k: torch.zeros_like(t) if g is None else g for (k, t), g in zip(named.items(), found)}
+
+
+def difference(ours, theirs):
+    """Largest absolute difference, relative to the largest value where that is above 1."""
+    if ours.shape != theirs.shape:
+        raise SystemExit(f"shapes {tuple(ours.shape)} and {tuple(theirs.shape)}")
+    if ours.numel() == 0:
+        return 0.0
+    gap = ((ours - theirs).abs().max() / max(1.0, theirs.abs().max().item())).item()
+    return float("inf") if gap != gap else gap
+
+
+def timed(action, repetitions):
+    seconds = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def written(tensors, path):
+    save_file({k: t.detach().to(torch.float64).contiguous() for k, t in tensors.items()}, path)
+    return "written"
+
+
+def serve(load, options):
+    """Reads a request a line, writes an answer a line."""
+    loaded, paths = {}, {}
+    for line in sys.stdin:
+        try:
+            match line.split():
+                case ["version"]:
+                    answer = f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
+                case ["load", name, path]:
+                    loaded[name], paths[name] = load(name, path, False, options), path
+                    answer = f"{loaded[name].parameters} parameters"
+                case ["results", name, path]:
+                    answer = written(loaded[name].results(), path)
+                case ["exact", name, path]:
+                    answer = written(load(name, paths[name], True, options).results(), path)
+                case [action, name, count]:
+                    answer = " ".join(f"{s:.9f}" for s in timed(getattr(loaded[name], action), int(count)))
+                case _:
+                    raise ValueError(f"unknown request {line!r}")
+        except Exception as error:  # The driver stops at it, with this text.
+            answer = f"error: {type(error).__name__}: {error}".replace("\n", " ")
+        print(answer, flush=True)
