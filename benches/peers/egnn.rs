@@ -1,25 +1,17 @@
-//! Our side of `benches/peers/run.py`, which starts this with `--serve`, writes a request a line and reads an answer a line, as it does
-//! with PyTorch's side, `egnn.py`.
+//! EGNN beside `egnn.py`: our side of `benches/peers/run.py egnn`.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, Write};
 use std::path::Path;
-use std::time::Instant;
 
 use burn::module::{ModuleMapper, Param};
 use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
 use equi::layers::graph::{EdgeList, Egnn, Graph, Points};
 use equi::layers::import::{Architecture, EgnnCheckpoint, EgnnOptions, Qm9Egnn, StateDict};
-use safetensors::tensor::TensorView;
 
+mod serve;
 mod workload;
 
+use serve::{Failure, Named, Workload, finish, unknown};
 use workload::{Batch, Network, Training};
-
-type Failure = Box<dyn std::error::Error>;
-
-/// Tensors by the names that PyTorch gives them.
-type Named = BTreeMap<String, TensorData>;
 
 /// A network whose parameters have names in the reference.
 trait Reference: Network {
@@ -66,14 +58,6 @@ struct Loaded<N> {
     rate: f64,
 }
 
-/// What the driver may ask of a workload.
-trait Workload {
-    fn parameters(&self) -> usize;
-    fn forward(&mut self);
-    fn step(&mut self);
-    fn results(&self) -> Named;
-}
-
 impl<N: Reference> Loaded<N> {
     fn new(architecture: Architecture, network: N, [plain, batch]: [Batch; 2], rate: f64) -> Self {
         let training = Training::new(network.clone(), rate);
@@ -87,14 +71,13 @@ impl<N: Reference> Workload for Loaded<N> {
         self.valid.state_dict(&self.architecture).values().map(|data| data.num_elements()).sum()
     }
 
-    fn forward(&mut self) {
-        let output = self.valid.predict(&self.plain);
-        output.device().sync().expect("the device computes");
-    }
-
-    fn step(&mut self) {
-        let loss = self.training.step(&self.batch);
-        loss.device().sync().expect("the device computes");
+    fn act(&mut self, action: &str) -> Result<(), Failure> {
+        match action {
+            "forward" => finish(self.valid.predict(&self.plain)),
+            "step" => finish(self.training.step(&self.batch)),
+            _ => return Err(unknown(action)),
+        }
+        Ok(())
     }
 
     fn results(&self) -> Named {
@@ -169,63 +152,7 @@ fn batch(inputs: &StateDict, graphs: usize, nodes: usize, device: &Device) -> Re
     Ok(Batch { graph, points, edges, target: tensor("target")? })
 }
 
-fn write(tensors: Named, path: &Path) -> Result<(), Failure> {
-    let floats = |data: TensorData| data.convert_dtype(DType::F64).iter::<f64>().flat_map(f64::to_le_bytes).collect();
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> =
-        tensors.into_iter().map(|(name, data)| (name, data.shape().to_vec(), floats(data))).collect();
-    let views = tensors
-        .iter()
-        .map(|(name, shape, bytes)| Ok((name, TensorView::new(safetensors::Dtype::F64, shape.clone(), bytes)?)));
-    let views: Vec<_> = views.collect::<Result<_, Failure>>()?;
-    Ok(safetensors::serialize_to_file(views, None, path)?)
-}
-
-fn answer(request: &str, loaded: &mut BTreeMap<String, Box<dyn Workload>>) -> Result<String, Failure> {
-    let words: Vec<&str> = request.split_whitespace().collect();
-    let known = |name: &str| format!("{name} is not loaded");
-    match words[..] {
-        ["version"] => {
-            let threads = std::env::var("RAYON_NUM_THREADS").unwrap_or("all".into());
-            Ok(format!("equi {} on Burn 0.22.1, {:?}, {threads} threads", env!("CARGO_PKG_VERSION"), Device::default()))
-        }
-        ["load", name, path] => {
-            let workload = load(name, Path::new(path))?;
-            let parameters = workload.parameters();
-            loaded.insert(name.to_owned(), workload);
-            Ok(format!("{parameters} parameters"))
-        }
-        ["results", name, path] => {
-            write(loaded.get(name).ok_or_else(|| known(name))?.results(), Path::new(path))?;
-            Ok("written".into())
-        }
-        [what @ ("forward" | "step"), name, count] => {
-            let workload = loaded.get_mut(name).ok_or_else(|| known(name))?;
-            let mut seconds = Vec::new();
-            for _ in 0..count.parse()? {
-                let start = Instant::now();
-                match what {
-                    "step" => workload.step(),
-                    _ => workload.forward(),
-                }
-                seconds.push(format!("{:.9}", start.elapsed().as_secs_f64()));
-            }
-            Ok(seconds.join(" "))
-        }
-        _ => Err(format!("unknown request {request:?}").into()),
-    }
-}
-
 fn main() -> Result<(), Failure> {
-    if !std::env::args().any(|argument| argument == "--serve") {
-        println!("benches/peers/run.sh drives this");
-        return Ok(());
-    }
-    let mut loaded = BTreeMap::new();
-    let mut output = std::io::stdout();
-    for line in std::io::stdin().lock().lines() {
-        let answer = answer(&line?, &mut loaded);
-        writeln!(output, "{}", answer.unwrap_or_else(|error| format!("error: {error}").replace('\n', " ")))?;
-        output.flush()?;
-    }
-    Ok(())
+    // `cargo bench --bench egnn -- --test` tests the same.
+    serve::run(load, || Ok(()))
 }

@@ -1,9 +1,11 @@
 """e3nn (github.com/e3nn/e3nn), as a peer to measure against: spherical harmonics and tensor products.
 
-    python o3.py --serve        the process that run.py drives
+    python o3.py --serve            the process that run.py drives
+    python o3.py --record FOLDER    small workloads with their results, for tests/golden/o3_peer
 """
 
 import argparse
+import pathlib
 
 import torch
 from e3nn import o3
@@ -31,10 +33,10 @@ DEGREES = "0e+1o+2e"
 class Harmonics(torch.nn.Module):
     """Of unit vectors, component normalisation."""
 
-    def __init__(self, degree):
+    def __init__(self, degree, points):
         super().__init__()
         self.call = o3.SphericalHarmonics(list(range(degree + 1)), normalize=True, normalization="component")
-        self.shapes = {"points": (POINTS, 3)}
+        self.shapes = {"points": (points, 3)}
         self.outputs = self.call.irreps_out.dim
 
     def forward(self, points):
@@ -48,7 +50,7 @@ def channels(count):
 class Uvu(torch.nn.Module):
     """Every path into 0e, 1o or 2e, as in NequIP: a path has its own outputs, sorted."""
 
-    def __init__(self, count):
+    def __init__(self, count, edges):
         super().__init__()
         first, second = channels(count), o3.Irreps(DEGREES)
         found = [(a, b, irrep) for a, (_, x) in enumerate(first) for b, (_, y) in enumerate(second) for irrep in x * y
@@ -57,7 +59,7 @@ class Uvu(torch.nn.Module):
         paths = [(a, b, permutation[c], "uvu", True) for c, (a, b, _) in enumerate(found)]
         self.call = o3.TensorProduct(first, second, outputs, sorted(paths, key=lambda path: path[2]), shared_weights=False,
                                      internal_weights=False)
-        self.shapes = {"first": (EDGES, first.dim), "second": (EDGES, second.dim), "weights": (EDGES, self.call.weight_numel)}
+        self.shapes = {"first": (edges, first.dim), "second": (edges, second.dim), "weights": (edges, self.call.weight_numel)}
         self.outputs = outputs.dim
 
     def forward(self, first, second, weights):
@@ -67,11 +69,11 @@ class Uvu(torch.nn.Module):
 class Connected(torch.nn.Module):
     """Every path, the weights shared by all edges."""
 
-    def __init__(self, count):
+    def __init__(self, count, edges):
         super().__init__()
         first, second = channels(count), o3.Irreps(DEGREES)
         self.call = o3.FullyConnectedTensorProduct(first, second, first, shared_weights=True, internal_weights=False)
-        self.shapes = {"first": (CONNECTED_EDGES, first.dim), "second": (CONNECTED_EDGES, second.dim),
+        self.shapes = {"first": (edges, first.dim), "second": (edges, second.dim),
                        "weights": (self.call.weight_numel,)}
         self.outputs = first.dim
 
@@ -79,22 +81,46 @@ class Connected(torch.nn.Module):
         return self.call(first, second, weights)
 
 
-BUILD = {
-    "harmonics3": lambda: Harmonics(3),
-    "harmonics6": lambda: Harmonics(6),
-    "uvu64": lambda: Uvu(64),
-    "uvu128": lambda: Uvu(128),
-    "connected32": lambda: Connected(32),
+# name -> (layer, degrees or channels, rows). benches/peers/o3.rs says the same in Rust.
+LAYERS = {
+    "harmonics3": (Harmonics, 3, POINTS),
+    "harmonics6": (Harmonics, 6, POINTS),
+    "uvu64": (Uvu, 64, EDGES),
+    "uvu128": (Uvu, 128, EDGES),
+    "connected32": (Connected, 32, CONNECTED_EDGES),
 }
+SMALL = {
+    "harmonics3": (Harmonics, 3, 5),
+    "harmonics6": (Harmonics, 6, 5),
+    "uvu2": (Uvu, 2, 3),
+    "connected2": (Connected, 2, 3),
+}
+
+
+def built(kind, *options):
+    return kind(*options)
+
+
+def inputs(layer):
+    tensors = {f"in.{k}": torch.randn(shape) for k, shape in layer.shapes.items()}
+    rows = len(next(iter(tensors.values())))
+    return tensors | {"cotangent": torch.randn(rows, layer.outputs)}
 
 
 def write(name, folder):
     torch.manual_seed(1)
-    layer = BUILD[name]()
-    tensors = {f"in.{k}": torch.randn(shape) for k, shape in layer.shapes.items()}
-    rows = len(next(iter(tensors.values())))
-    tensors["cotangent"] = torch.randn(rows, layer.outputs)
-    save_file(tensors, folder / f"{name}.safetensors")
+    save_file(inputs(built(*LAYERS[name])), folder / f"{name}.safetensors")
+
+
+def record(folder):
+    """The results are those of the inputs as they are rounded to f32."""
+    torch.manual_seed(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, layer in SMALL.items():
+        tensors = inputs(built(*layer))
+        found = Workload(layer, tensors, True).results()
+        tensors |= {f"results.{k}": t.detach() for k, t in found.items()}
+        save_file({k: t.contiguous() for k, t in tensors.items()}, folder / f"{name}.safetensors")
 
 
 def variants(_):
@@ -104,11 +130,11 @@ def variants(_):
 class Workload:
     """A layer, and the gradients of `sum(out * cotangent)` of all inputs; in f64 if `exact`."""
 
-    def __init__(self, name, path, exact):
+    def __init__(self, layer, tensors, exact):
         dtype = torch.float64 if exact else torch.float32
         torch.set_default_dtype(dtype)  # That of e3nn's constants.
-        tensors = {k: t.to(dtype) for k, t in load_file(path).items()}
-        self.layer = BUILD[name]()
+        tensors = {k: t.to(dtype) for k, t in tensors.items()}
+        self.layer = built(*layer)
         torch.set_default_dtype(torch.float32)
         self.cotangent = tensors.pop("cotangent")
         self.inputs = {k[3:]: t for k, t in tensors.items()}
@@ -130,16 +156,22 @@ class Workload:
 
 
 def load(name, path, exact, _):
-    return Workload(name, path, exact)
+    return Workload(LAYERS[name], load_file(path), exact)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--serve", action="store_true", required=True, help="answer the requests of run.py on standard input")
+    parser.add_argument("--serve", action="store_true", help="answer the requests of run.py on standard input")
+    parser.add_argument("--record", type=pathlib.Path, metavar="FOLDER", help="write small workloads and their results here")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    serve(load, arguments)
+    if arguments.record:
+        record(arguments.record)
+    elif arguments.serve:
+        serve(load, arguments)
+    else:
+        parser.error("--serve or --record")
 
 
 if __name__ == "__main__":
