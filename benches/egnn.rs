@@ -1,5 +1,5 @@
 //! `cargo bench --bench egnn`: EGNN on a batch of charged particles and on a batch of molecules, forward and training step.
-//! `benches/peers/run.sh` measures the same beside PyTorch.
+//! `benches/peers/run.sh egnn` measures the same beside PyTorch.
 
 use burn::tensor::Device;
 use criterion::{Criterion, criterion_group, criterion_main};
