@@ -3,8 +3,12 @@
 #[path = "../../../tests/golden/mod.rs"]
 mod golden;
 
-use equi_core::o3::{Irrep, Irreps, MulIrrep, Normalization, Parity, SphericalHarmonics, wigner_3j};
+use equi_core::group::Isometry;
+use equi_core::o3::{
+    Irrep, Irreps, MulIrrep, Normalization, Parity, SphericalHarmonics, so3_generators, wigner_3j, wigner_d,
+};
 use golden::Tensors;
+use nalgebra::DMatrix;
 use serde_json::Value;
 
 /// f64 on both sides.
@@ -119,6 +123,86 @@ fn clebsch_gordan_coefficients() {
         }
     }
     assert_eq!(compared, 65);
+}
+
+fn row_major(matrices: impl IntoIterator<Item = DMatrix<f64>>) -> Vec<f64> {
+    matrices.into_iter().flat_map(|m| m.transpose().as_slice().to_vec()).collect()
+}
+
+#[test]
+fn matrices_of_irreps() {
+    let tensors = Tensors::open("e3nn/wigner_D.safetensors");
+    let [alpha, beta, gamma] = ["alpha", "beta", "gamma"].map(|key| tensors.tensor(key).values);
+    let angles: Vec<_> = (0..6).map(|row| [alpha[row], beta[row], gamma[row]]).collect();
+    for l in 0..=6 {
+        let found = angles.iter().map(|&[alpha, beta, gamma]| wigner_d(l, alpha, beta, gamma));
+        assert_close(&format!("D.{l}"), &tensors.tensor(&format!("D.{l}")), &row_major(found));
+    }
+    let isometries: Vec<_> = angles.iter().map(|&angles| Isometry::from_angles(angles).unwrap()).collect();
+    for (irrep, key) in [("1o", "D_1o"), ("2o", "D_2o"), ("2e", "D_2e")] {
+        let irrep: Irrep = irrep.parse().unwrap();
+        let found = isometries.iter().map(|&g| irrep.matrix(&(g * Isometry::INVERSION)));
+        let key = format!("improper.{key}_from_minus_R");
+        assert_close(&key, &tensors.tensor(&key), &row_major(found));
+    }
+    let irreps = Irreps::parse("2x0e+1x1o+1x2e+1x1e+2x3o").unwrap();
+    let found = isometries.iter().map(|g| irreps.matrix(g));
+    assert_close("irreps_D", &tensors.tensor("irreps_D"), &row_major(found));
+    for l in 1..=3 {
+        let key = format!("generators.{l}");
+        assert_close(&key, &tensors.tensor(&key), &row_major(so3_generators(l)));
+    }
+}
+
+#[test]
+fn angles_matrices_quaternions_and_axes() {
+    let tensors = Tensors::open("e3nn/wigner_D.safetensors");
+    let read = |key: &str| tensors.tensor(key).values;
+    let [alpha, beta, gamma] = ["alpha", "beta", "gamma"].map(read);
+    let isometries: Vec<_> =
+        (0..6).map(|row| Isometry::from_angles([alpha[row], beta[row], gamma[row]]).unwrap()).collect();
+    let matrices: Vec<f64> = isometries.iter().flat_map(|g| g.matrix().concat()).collect();
+    assert_close("R", &tensors.tensor("R"), &matrices);
+
+    let distance = |a: Isometry, b: Isometry| {
+        let pairs = a.matrix().concat().into_iter().zip(b.matrix().concat());
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    };
+    // Where beta is zero, alpha and gamma are not determined, and e3nn's beta, an arc cosine, is known to 1e-8.
+    let same = |what: &str, g: Isometry, expected: &[f64]| {
+        let found = g.angles();
+        let expected: [f64; 3] = expected.try_into().unwrap();
+        if found[1].sin() < 1e-6 {
+            assert!(distance(g, Isometry::from_angles(expected).unwrap()) < 1e-7, "{what}: {g}");
+            return 0;
+        }
+        let error = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(error < TOLERANCE, "{what}: {found:?}, not {expected:?}");
+        1
+    };
+    let mut compared = 0;
+    let (direct, composed, inverse) = (read("matrix_to_angles"), read("compose_angles"), read("inverse_angles"));
+    for (row, g) in isometries.iter().enumerate() {
+        compared += same("matrix_to_angles", *g, &direct[3 * row..][..3]);
+        let inverse = Isometry::from_angles(inverse[3 * row..][..3].try_into().unwrap()).unwrap();
+        assert!(distance(g.inverse(), inverse) < TOLERANCE, "row {row}");
+    }
+    for (row, pair) in isometries.windows(2).enumerate() {
+        compared += same("compose_angles", pair[0] * pair[1], &composed[3 * row..][..3]);
+    }
+    assert_eq!(compared, 10);
+
+    let (quaternions, axes, angles) = (read("quaternion"), read("axis"), read("angle"));
+    for (row, g) in isometries.iter().enumerate() {
+        // Both signs are the same rotation.
+        let expected = &quaternions[4 * row..][..4];
+        let product: f64 = g.quaternion().iter().zip(expected).map(|(a, b)| a * b).sum();
+        assert!((product.abs() - 1.0).abs() < TOLERANCE, "{:?}, not {expected:?}", g.quaternion());
+        let axis = axes[3 * row..][..3].try_into().unwrap();
+        assert!(distance(*g, Isometry::rotation(axis, angles[row]).unwrap()) < TOLERANCE, "row {row}");
+        let (axis, angle) = g.axis_angle();
+        assert!(distance(*g, Isometry::rotation(axis, angle).unwrap()) < TOLERANCE, "row {row}");
+    }
 }
 
 const NORMALIZATIONS: [(&str, Normalization); 3] =

@@ -1,12 +1,106 @@
 //! Laws of O(3).
 
-use equi_core::o3::{Irrep, Irreps, MulIrrep, Parity};
+use equi_core::group::Isometry;
+use equi_core::o3::{Irrep, Irreps, MulIrrep, Parity, SphericalHarmonics, so3_generators, wigner_3j, wigner_d};
+use nalgebra::{DMatrix, DVector};
 use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 fn any_irreps() -> impl Strategy<Value = Irreps> {
     let parity = prop_oneof![Just(Parity::Even), Just(Parity::Odd)];
     let block = (0..5usize, 0..4usize, parity).prop_map(|(mul, l, parity)| MulIrrep::new(mul, Irrep::new(l, parity)));
     proptest::collection::vec(block, 0..7).prop_map(Irreps::new)
+}
+
+/// In O(3).
+fn any_isometry() -> impl Strategy<Value = Isometry> {
+    any::<u64>().prop_map(|seed| Isometry::random_orthogonal(&mut ChaCha8Rng::seed_from_u64(seed)))
+}
+
+fn any_irrep() -> impl Strategy<Value = Irrep> {
+    (0..=11usize, prop_oneof![Just(Parity::Even), Just(Parity::Odd)]).prop_map(|(l, parity)| Irrep::new(l, parity))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn matrices_are_orthogonal_and_multiply(irrep in any_irrep(), g in any_isometry(), h in any_isometry()) {
+        let (a, b) = (irrep.matrix(&g), irrep.matrix(&h));
+        prop_assert!((&a * a.transpose() - DMatrix::identity(irrep.dim(), irrep.dim())).amax() < 1e-12);
+        prop_assert!((&a * &b - irrep.matrix(&(g * h))).amax() < 1e-12);
+        prop_assert!((irrep.matrix(&g.inverse()) - a.transpose()).amax() < 1e-12);
+    }
+
+    #[test]
+    fn harmonics_of_a_moved_point_are_the_moved_harmonics(g in any_isometry(), point in prop::array::uniform3(-2.0..2.0)) {
+        for l in 0..=11 {
+            for normalize in [true, false] {
+                let harmonics = SphericalHarmonics::new([l]).with_normalize(normalize);
+                let [here, there] = [point, g.act(point)].map(|p| DVector::from_vec(harmonics.at(p)));
+                let moved = Irrep::spherical_harmonic(l).matrix(&g) * &here;
+                prop_assert!((moved - there).amax() <= 1e-12 * here.amax(), "{l}");
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_irreps_are_irreps(g in any_isometry(), l1 in 0..=5usize, l2 in 0..=5usize, which in 0..=10usize) {
+        let l3 = l1.abs_diff(l2) + which % (2 * l1.min(l2) + 1);
+        let table = wigner_3j(l1, l2, l3).unwrap();
+        // Parities that multiply to even.
+        let [d1, d2, d3] = [l1, l2, l3].map(|l| Irrep::even(l).matrix(&g));
+        let [n1, n2, n3] = [l1, l2, l3].map(|l| 2 * l + 1);
+        for (i, j, k) in (0..n1 * n2 * n3).map(|n| (n / (n2 * n3), n / n3 % n2, n % n3)) {
+            let moved: f64 = table.nonzeros().map(|(a, b, c, v)| d1[(i, a)] * d2[(j, b)] * d3[(k, c)] * v).sum();
+            prop_assert!((moved - table.get(i, j, k)).abs() < 1e-13);
+        }
+    }
+
+    #[test]
+    fn direct_sums_are_block_diagonal(irreps in any_irreps(), g in any_isometry()) {
+        let matrix = irreps.matrix(&g);
+        let mut rest = matrix.clone();
+        for (block, columns) in irreps.blocks().iter().zip(irreps.slices()) {
+            for start in columns.step_by(block.irrep.dim()) {
+                let shape = (block.irrep.dim(), block.irrep.dim());
+                prop_assert!((matrix.view((start, start), shape) - block.irrep.matrix(&g)).amax() < 1e-14);
+                rest.view_mut((start, start), shape).fill(0.0);
+            }
+        }
+        prop_assert!(rest.iter().all(|&entry| entry == 0.0));
+    }
+}
+
+#[test]
+fn generators_are_the_derivatives_of_the_matrices_and_commute_as_rotations_do() {
+    let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    for l in 0..=11 {
+        let generators = so3_generators(l);
+        for (axis, x) in axes.into_iter().zip(&generators) {
+            let at = |angle| Irrep::even(l).matrix(&Isometry::rotation(axis, angle).unwrap());
+            // The error of the difference is t^2 / 6 of the third power of the generator, whose norm is l.
+            let t = 1e-5;
+            let slope = (at(t) - at(-t)) / (2.0 * t);
+            assert!((slope - x).amax() < 1e-7, "{l}");
+        }
+        let [x, y, z] = &generators;
+        assert!((x * y - y * x - z).amax() < 1e-12 && (y * z - z * y - x).amax() < 1e-12, "{l}");
+        let casimir = -(x * x + y * y + z * z);
+        assert!((casimir - DMatrix::identity(2 * l + 1, 2 * l + 1) * (l * (l + 1)) as f64).amax() < 1e-11, "{l}");
+    }
+}
+
+#[test]
+fn half_turns_and_tiny_turns_are_exact_at_high_degrees() {
+    for l in [11, 30] {
+        let n = 2 * l + 1;
+        assert_eq!(wigner_d(l, 0.0, 0.0, 0.0).map(f64::round), DMatrix::identity(n, n));
+        assert!((wigner_d(l, 0.0, 0.0, 0.0) - DMatrix::identity(n, n)).amax() < 1e-12);
+        let half = wigner_d(l, 0.0, std::f64::consts::PI, 0.0);
+        assert!((&half * &half - DMatrix::identity(n, n)).amax() < 1e-12, "{l}");
+    }
 }
 
 proptest! {

@@ -10,13 +10,17 @@
 //! `l`, from `-l` to `l`, goes with `sin |m| phi` for negative and `cos m phi` for other `m`, where `phi` is counted from z towards x.
 //! Features are `[rows, irreps.dim()]`: block after block, in a block copy after copy, in a copy component after component.
 
+mod angles;
 mod harmonics;
 mod irrep;
 mod irreps;
 mod parse;
 mod wigner_3j;
+mod wigner_d;
 
+pub use angles::{angles_to_point, point_to_angles};
 pub use harmonics::{Normalization, SphericalHarmonics};
 pub use irrep::{Irrep, MulIrrep, Parity};
 pub use irreps::{Irreps, SortedIrreps};
 pub use wigner_3j::{Wigner3j, wigner_3j};
+pub use wigner_d::{so3_generators, wigner_d};

@@ -1,9 +1,11 @@
 //! The action of isometries on the features of nodes.
 
-use burn::tensor::{Tensor, TensorCreationOptions, TensorData};
+use burn::tensor::{Int, Tensor, TensorCreationOptions, TensorData};
+use std::sync::Arc;
 
 use super::PointField;
 use crate::group::Isometry;
+use crate::o3::Irrep;
 use crate::ops::Segments;
 
 /// Isometries on a device, one for every graph of a batch or for every row of a tensor. They carry no gradient.
@@ -15,6 +17,9 @@ pub struct Isometries {
     translations: Tensor<2>,
     /// `[count, 1]`
     determinants: Tensor<2>,
+    /// What the matrices of irreps are computed from, and for each row the place of its isometry there; `None`: row after row.
+    list: Arc<[Isometry]>,
+    places: Option<Tensor<1, Int>>,
 }
 
 impl Isometries {
@@ -30,6 +35,8 @@ impl Isometries {
             rotations: upload(rotations, [count, 3, 3], &options),
             translations: upload(translations, [count, 3], &options),
             determinants: upload(determinants, [count, 1], &options),
+            list: isometries.into(),
+            places: None,
         }
     }
 
@@ -62,6 +69,23 @@ impl Isometries {
             rotations: self.rotations.clone().select(0, members.ids().clone()),
             translations: self.translations.clone().select(0, members.ids().clone()),
             determinants: self.determinants.clone().select(0, members.ids().clone()),
+            list: self.list.clone(),
+            places: Some(match &self.places {
+                Some(places) => places.clone().select(0, members.ids().clone()),
+                None => members.ids().clone(),
+            }),
+        }
+    }
+
+    /// The matrices of an irrep, `[count, 2 l + 1, 2 l + 1]`.
+    fn matrices(&self, irrep: Irrep) -> Tensor<3> {
+        let dim = irrep.dim();
+        let rows = self.list.iter().flat_map(|g| irrep.matrix(g).transpose().as_slice().to_vec()).collect();
+        let options = (&self.rotations.device(), self.rotations.dtype()).into();
+        let matrices = upload(rows, [self.list.len(), dim, dim], &options);
+        match &self.places {
+            Some(places) => matrices.select(0, places.clone()),
+            None => matrices,
         }
     }
 }
@@ -107,20 +131,21 @@ fn transform(g: &Isometries, x: Tensor<2>, field: PointField) -> Tensor<2> {
     let moved = match field {
         PointField::Scalar => return x,
         PointField::Pseudoscalar => x,
-        PointField::Position | PointField::Vector | PointField::Pseudovector => {
-            let [count, _, _] = g.rotations.dims();
-            let x = x.reshape([rows, columns / 3, 3]);
-            // The sum of x_j times column j of R; not a matmul, which GPUs may round.
-            let term = |j| x.clone().narrow(2, j, 1) * g.rotations.clone().narrow(2, j, 1).reshape([count, 1, 3]);
-            let turned = term(0) + term(1) + term(2);
-            let moved = match field {
-                PointField::Position => turned + g.translations.clone().reshape([count, 1, 3]),
-                _ => turned,
-            };
-            moved.reshape([rows, columns])
-        }
+        PointField::Position => turn(&g.rotations, x) + g.translations.clone().repeat_dim(1, columns / 3),
+        PointField::Vector | PointField::Pseudovector => turn(&g.rotations, x),
+        PointField::Irrep(irrep) => turn(&g.matrices(irrep), x),
     };
     if field.is_pseudo() { moved * g.determinants.clone() } else { moved }
+}
+
+/// Matrices `[count, size, size]`, one for all rows or one for each, on every `size` columns.
+fn turn(matrices: &Tensor<3>, x: Tensor<2>) -> Tensor<2> {
+    let ([rows, columns], [count, size, _]) = (x.dims(), matrices.dims());
+    let x = x.reshape([rows, columns / size, size]);
+    // The sum of x_j times column j; not a matmul, which GPUs may round.
+    let term = |j| x.clone().narrow(2, j, 1) * matrices.clone().narrow(2, j, 1).reshape([count, 1, size]);
+    let turned = (1..size).fold(term(0), |sum, j| sum + term(j));
+    turned.reshape([rows, columns])
 }
 
 fn upload<const D: usize>(values: Vec<f64>, shape: [usize; D], options: &TensorCreationOptions) -> Tensor<D> {
@@ -134,12 +159,14 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
-    const FIELDS: [PointField; 5] = [
+    const FIELDS: [PointField; 7] = [
         PointField::Position,
         PointField::Vector,
         PointField::Pseudovector,
         PointField::Scalar,
         PointField::Pseudoscalar,
+        PointField::Irrep(Irrep::odd(1)),
+        PointField::Irrep(Irrep::even(2)),
     ];
 
     /// Of several kinds: rotations, reflections, each with a translation.
@@ -189,15 +216,33 @@ mod tests {
     }
 
     #[test]
+    fn irreps_of_degree_0_and_1_are_the_other_fields() {
+        for g in isometries(10, 6) {
+            for (irrep, field) in [
+                (Irrep::even(0), PointField::Scalar),
+                (Irrep::odd(0), PointField::Pseudoscalar),
+                (Irrep::odd(1), PointField::Vector),
+                (Irrep::even(1), PointField::Pseudovector),
+            ] {
+                let x = features(4, 6, DType::F64);
+                let moved = act(&g, x.clone(), PointField::Irrep(irrep));
+                assert!(distance(moved, act(&g, x, field)) < 1e-14, "{irrep}");
+            }
+        }
+    }
+
+    #[test]
     fn the_action_is_a_homomorphism() {
         // Values up to about 10, off by a few units in the last place.
         for (dtype, tolerance) in [(DType::F64, 1e-14), (DType::F32, 1e-5)] {
             for pair in isometries(12, 0).chunks(2) {
                 for field in FIELDS {
-                    let x = features(4, 6, dtype);
+                    let x = features(4, 30, dtype);
                     let one_by_one = act(&pair[0], act(&pair[1], x.clone(), field), field);
                     assert!(distance(one_by_one, act(&(pair[0] * pair[1]), x.clone(), field)) < tolerance);
-                    assert_eq!(distance(act(&Isometry::IDENTITY, x.clone(), field), x), 0.0);
+                    // Matrices of irreps are sums of products, and round.
+                    let rounding = if matches!(field, PointField::Irrep(_)) { tolerance } else { 0.0 };
+                    assert!(distance(act(&Isometry::IDENTITY, x.clone(), field), x) <= rounding);
                 }
             }
         }
@@ -228,7 +273,7 @@ mod tests {
         let members = Segments::new(members, sizes.len(), &Device::flex()).unwrap();
         let list = isometries(sizes.len(), 2);
         let spread = Isometries::new(&list, (&Device::flex(), DType::F64)).spread(&members);
-        let x = features(9, 6, DType::F64);
+        let x = features(9, 30, DType::F64);
         for field in FIELDS {
             let moved = act_each(&spread, x.clone(), field);
             let mut start = 0;
@@ -258,7 +303,7 @@ mod tests {
         let g = isometries(1, 4)[0];
         for field in FIELDS {
             let (x, v) =
-                (features(4, 6, DType::F64).autodiff().require_grad(), features(8, 6, DType::F64).narrow(0, 4, 4));
+                (features(4, 30, DType::F64).autodiff().require_grad(), features(8, 30, DType::F64).narrow(0, 4, 4));
             let gradient = x.grad(&(act(&g, x.clone(), field) * v.clone()).sum().backward()).unwrap();
             assert!(distance(act(&g, gradient, field.difference()), v) < 1e-14, "{field}");
         }

@@ -6,8 +6,10 @@
 //! ```text
 //! position      R p + t          scalar         s
 //! vector        R v              pseudoscalar   det R s
-//! pseudovector  det R  R w
+//! pseudovector  det R  R w       irrep          D(R) y
 //! ```
+//!
+//! where `D` is that of an irrep of O(3), parity included: vectors are `1o`, pseudovectors `1e`, scalars `0e` and pseudoscalars `0o`.
 //!
 //! All is computed on the device and in the precision of the tensor. Positions far from the origin lose digits: moved by `t` and
 //! back, they keep about `eps |t|` less than they had.
@@ -19,6 +21,8 @@ pub use isometries::{Isometries, act, act_each};
 pub use permute::permute;
 
 use std::fmt;
+
+use crate::o3::Irrep;
 
 /// How a column of nodes transforms under isometries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,14 +37,18 @@ pub enum PointField {
     Scalar,
     /// Numbers that change sign under reflections, such as triple products of vectors.
     Pseudoscalar,
+    /// What transforms by an irrep of O(3), such as its spherical harmonics: `D(R) y`.
+    Irrep(Irrep),
 }
 
 impl PointField {
-    /// Number of columns of one such feature: 3 for positions, vectors and pseudovectors, 1 for scalars and pseudoscalars.
+    /// Number of columns of one such feature: 3 for positions, vectors and pseudovectors, 1 for scalars and pseudoscalars, `2 l + 1` for
+    /// irreps.
     pub const fn size(self) -> usize {
         match self {
             Self::Position | Self::Vector | Self::Pseudovector => 3,
             Self::Scalar | Self::Pseudoscalar => 1,
+            Self::Irrep(irrep) => irrep.dim(),
         }
     }
 
@@ -53,7 +61,7 @@ impl PointField {
         }
     }
 
-    /// Whether the sign depends on orientation.
+    /// Whether `det R` is a factor beside `R`. Irreps have theirs in `D`.
     pub const fn is_pseudo(self) -> bool {
         matches!(self, Self::Pseudovector | Self::Pseudoscalar)
     }
@@ -67,6 +75,7 @@ impl fmt::Display for PointField {
             Self::Pseudovector => "pseudovector",
             Self::Scalar => "scalar",
             Self::Pseudoscalar => "pseudoscalar",
+            Self::Irrep(irrep) => return irrep.fmt(f),
         })
     }
 }

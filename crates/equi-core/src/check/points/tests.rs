@@ -3,6 +3,7 @@
 use super::*;
 use crate::action::space::PointField;
 use crate::group::Permutation;
+use crate::o3::{Irrep, SphericalHarmonics, wigner_3j};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 /// Two graphs of different size, one alone and one with no node.
@@ -222,6 +223,44 @@ fn nan_is_never_equivariant() {
     assert!(report.errors.iter().all(|error| error.worst == 1), "{report}");
     let caught = std::panic::catch_unwind(|| report.assert_within("outputs", 1e300));
     assert!(caught.is_err());
+}
+
+/// The part of degree `l3` of the product of two features, of degrees `l1` and `l2`.
+fn product(a: Tensor<2>, b: Tensor<2>, l3: usize) -> Tensor<2> {
+    let ([rows, d1], [_, d2]) = (a.dims(), b.dims());
+    let table = wigner_3j((d1 - 1) / 2, (d2 - 1) / 2, l3).unwrap();
+    let shape = [d1 * d2, 2 * l3 + 1];
+    let table = Tensor::<2>::from_data(TensorData::new(table.values().to_vec(), shape), (&Device::flex(), a.dtype()));
+    (a.unsqueeze_dim::<3>(2) * b.unsqueeze_dim(1)).reshape([rows, d1 * d2]).matmul(table)
+}
+
+#[test]
+fn irreps_are_checked_with_their_parity() {
+    let degree_2 = PointFeature::per_node(PointField::Irrep(Irrep::even(2)), 1);
+    let inputs = [POSITION, degree_2, PointFeature::per_graph(PointField::Irrep(Irrep::odd(3)), 2)];
+    let check = |outputs: &[PointFeature]| {
+        PointFn::new(&GRAPHS, &inputs, outputs, &Device::flex(), DType::F64, |inputs, _| {
+            let members = membership(&inputs[0]);
+            let centre = members.clone().matmul(mean(&members, &inputs[0]));
+            let harmonics = SphericalHarmonics::new([2]).with_normalize(false).forward(inputs[0].clone() - centre);
+            let third = members.matmul(inputs[2].clone()).narrow(1, 7, 7);
+            vec![harmonics.clone(), product(inputs[1].clone(), third, 4), product(harmonics, inputs[1].clone(), 1)]
+        })
+    };
+    let irreps = |irreps: [Irrep; 3]| irreps.map(|irrep| PointFeature::per_node(PointField::Irrep(irrep), 1));
+    let honest = check(&irreps([Irrep::even(2), Irrep::odd(4), Irrep::even(1)]));
+    assert_point_equivariant!(honest, 1e-12);
+    for wrong in [
+        [Irrep::odd(2), Irrep::odd(4), Irrep::even(1)],
+        [Irrep::even(2), Irrep::even(4), Irrep::even(1)],
+        [Irrep::even(2), Irrep::odd(4), Irrep::odd(1)],
+    ] {
+        let map = check(&irreps(wrong));
+        let report = outputs(&map, &probe(&map, 0), &Trials::default());
+        assert!(report.error_of(Motion::Reflection).unwrap() > 1.0, "{report}");
+        assert!(report.error_of(Motion::Rotation).unwrap() < 1e-12, "{report}");
+    }
+    assert_eq!(honest.outputs()[1].to_string(), "1 x 4o per node");
 }
 
 #[test]
