@@ -22,6 +22,11 @@ impl Weights {
         Self { rng: seed.map(ChaCha8Rng::seed_from_u64), device: options.device, dtype }
     }
 
+    /// Where they are drawn to.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Uniform in `[-bound, bound]`.
     pub(crate) fn uniform<const D: usize>(&mut self, shape: [usize; D], bound: f64) -> Param<Tensor<D>> {
         let options = (&self.device, self.dtype);

@@ -3,8 +3,8 @@
 //! Features are rows, `[rows, irreps.dim()]`: the blocks of [`Irreps`](equi_core::o3::Irreps) one after the other, in a block copy after
 //! copy, in a copy component after component. Weights lie flat in e3nn's order, so that trained ones can be loaded.
 //!
-//! [`IrrepsLinear`] mixes copies of the same irrep. [`Activation`], [`Gate`] and [`NormActivation`] are the non-linearities,
-//! [`IrrepsBatchNorm`] normalises, and [`RadialMlp`] makes weights from distances.
+//! [`IrrepsLinear`] mixes copies of the same irrep, [`TensorProduct`] multiplies features of different ones. [`Activation`], [`Gate`] and
+//! [`NormActivation`] are the non-linearities, [`IrrepsBatchNorm`] normalises, and [`RadialMlp`] makes weights from distances.
 
 mod activation;
 mod activation_function;
@@ -17,6 +17,7 @@ mod norm;
 mod norm_activation;
 mod normalization;
 mod radial_mlp;
+mod tensor_product;
 
 pub use activation::Activation;
 pub use activation_function::NormalizedFunction;
@@ -27,3 +28,4 @@ pub use norm::IrrepsNorm;
 pub use norm_activation::{NormActivation, NormActivationConfig};
 pub use normalization::{IrrepNormalization, PathNormalization};
 pub use radial_mlp::{RadialMlp, RadialMlpConfig};
+pub use tensor_product::{ConnectionMode, Instruction, Path, TensorProduct, TensorProductConfig};
