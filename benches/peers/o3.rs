@@ -4,30 +4,68 @@
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use equi::core::o3::SphericalHarmonics;
+use equi::core::o3::{Irreps, MulIrrep, SphericalHarmonics};
 use equi::layers::import::StateDict;
+use equi::layers::o3::{ConnectionMode, Instruction, TensorProduct, TensorProductConfig};
 
 mod serve;
 
 use serve::{Failure, Named, Workload, finish, unknown};
 
+/// What every second input of a product is.
+const DEGREES: &str = "0e+1o+2e";
+
 /// The small ones: name, and the largest difference in f32 relative to the largest value.
-const SMALL: [(&str, f64); 2] = [("harmonics3", 1e-6), ("harmonics6", 1e-5)];
+const SMALL: [(&str, f64); 4] = [("harmonics3", 1e-6), ("harmonics6", 1e-5), ("uvu2", 1e-6), ("connected2", 1e-6)];
 
 enum Layer {
     Harmonics(SphericalHarmonics),
+    Product(TensorProduct),
+}
+
+fn channels(count: usize) -> Result<Irreps, Failure> {
+    Ok(Irreps::new(
+        Irreps::parse(DEGREES)?.blocks().iter().map(|block| MulIrrep::new(count, block.irrep)).collect::<Vec<_>>(),
+    ))
+}
+
+/// Every path into 0e, 1o or 2e; each has its own outputs, sorted.
+fn uvu(count: usize) -> Result<TensorProductConfig, Failure> {
+    let (first, second) = (channels(count)?, Irreps::parse(DEGREES)?);
+    let (mut blocks, mut instructions) = (Vec::new(), Vec::new());
+    for (in1, a) in first.blocks().iter().enumerate() {
+        for (in2, b) in second.blocks().iter().enumerate() {
+            for irrep in a.irrep.product(b.irrep).filter(|&irrep| second.count(irrep) > 0) {
+                instructions.push(Instruction::new(in1, in2, blocks.len(), ConnectionMode::Uvu));
+                blocks.push(MulIrrep::new(count, irrep));
+            }
+        }
+    }
+    let sorted = Irreps::new(blocks).sort();
+    for instruction in &mut instructions {
+        instruction.out = sorted.permutation[instruction.out];
+    }
+    instructions.sort_by_key(|instruction| instruction.out);
+    Ok(TensorProductConfig::new(first, second, sorted.irreps, instructions).without_weights())
 }
 
 impl Layer {
     /// By the name of the workload: a kind, and a number of degrees or channels.
-    fn new(name: &str) -> Result<Self, Failure> {
+    fn new(name: &str, device: &Device) -> Result<Self, Failure> {
         let digits = name.find(|c: char| c.is_ascii_digit()).ok_or_else(|| format!("no workload is called {name}"))?;
         let (kind, count) = name.split_at(digits);
         let count = count.parse()?;
-        match kind {
-            "harmonics" => Ok(Self::Harmonics(SphericalHarmonics::up_to(count))),
-            _ => Err(format!("no workload is called {name}").into()),
-        }
+        let config = match kind {
+            "harmonics" => return Ok(Self::Harmonics(SphericalHarmonics::up_to(count))),
+            "uvu" => uvu(count)?,
+            "connected" => {
+                let features = channels(count)?;
+                TensorProductConfig::fully_connected(features.clone(), Irreps::parse(DEGREES)?, features)
+                    .without_weights()
+            }
+            _ => return Err(format!("no workload is called {name}").into()),
+        };
+        Ok(Self::Product(config.init(device)?))
     }
 
     /// `inputs` by name, in alphabetical order.
@@ -35,6 +73,7 @@ impl Layer {
         let input = |name: &str| inputs.iter().find(|input| input.0 == name).expect("the peer writes it").1.clone();
         match self {
             Self::Harmonics(harmonics) => harmonics.forward(input("points")),
+            Self::Product(product) => product.forward_with(input("first"), input("second"), input("weights")),
         }
     }
 }
@@ -65,7 +104,7 @@ impl Loaded {
         };
         let leaves = all(&recorded)?.into_iter().map(|(name, leaf)| (name, leaf.require_grad())).collect();
         let cotangent = tensor(file.get("cotangent").ok_or("there is no cotangent")?, &recorded)?;
-        Ok(Self { layer: Layer::new(name)?, plain: all(&device)?, leaves, cotangent })
+        Ok(Self { layer: Layer::new(name, &device)?, plain: all(&device)?, leaves, cotangent })
     }
 
     fn gradients(&self) -> Vec<(String, Tensor<2>)> {
