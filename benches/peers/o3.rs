@@ -20,7 +20,7 @@ const SMALL: [(&str, f64); 4] = [("harmonics3", 1e-6), ("harmonics6", 1e-5), ("u
 
 enum Layer {
     Harmonics(SphericalHarmonics),
-    Product(TensorProduct),
+    Product(Box<TensorProduct>),
 }
 
 fn channels(count: usize) -> Result<Irreps, Failure> {
@@ -65,7 +65,7 @@ impl Layer {
             }
             _ => return Err(format!("no workload is called {name}").into()),
         };
-        Ok(Self::Product(config.init(device)?))
+        Ok(Self::Product(Box::new(config.init(device)?)))
     }
 
     /// `inputs` by name, in alphabetical order.
