@@ -160,6 +160,9 @@ pub enum Error {
         /// The largest sum of degrees there is.
         highest: usize,
     },
+    /// Options of radial functions that make no sense.
+    #[error("{0}")]
+    InvalidRadial(String),
     /// Kernel options that make no sense.
     #[error("{0}")]
     InvalidKernel(String),

@@ -232,6 +232,7 @@ fn spherical_harmonics_on_the_host() {
 mod on_a_device {
     use super::*;
     use burn::tensor::{DType, Device, Tensor, TensorData};
+    use equi_core::o3::{RadialBasis, RadialFunction, soft_unit_step};
 
     fn tensor(array: &golden::Array) -> Tensor<2> {
         let shape: [usize; 2] = array.shape[..].try_into().unwrap();
@@ -269,5 +270,49 @@ mod on_a_device {
             let key = format!("vjp.grad.normalize_{normalize}");
             assert_close(&key, &tensors.tensor(&key), &host(gradient));
         }
+    }
+
+    /// Distances of a file as a column.
+    fn distances(array: &golden::Array) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(array.values.clone(), [array.shape[0], 1]), (&Device::flex(), DType::F64))
+    }
+
+    #[test]
+    fn radial_functions() {
+        let tensors = Tensors::open("e3nn/radial.safetensors");
+        let x = tensors.tensor("x");
+        for (name, function) in [
+            ("gaussian", RadialFunction::Gaussian),
+            ("cosine", RadialFunction::Cosine),
+            ("smooth_finite", RadialFunction::SmoothFinite),
+            ("fourier", RadialFunction::Fourier),
+            ("bessel", RadialFunction::Bessel),
+        ] {
+            for cutoff in [true, false] {
+                let key = format!("{name}.cutoff_{cutoff}");
+                let mut expected = tensors.tensor(&key);
+                let basis = RadialBasis::new(function, -0.5..1.5, 4, cutoff).unwrap();
+                let values = host(basis.forward(distances(&x)));
+                assert_eq!(expected.shape, [x.values.len(), 4]);
+                // At the start e3nn's Bessel functions are 0 / 0; ours are what they are just after it.
+                let undefined = expected.values.iter().filter(|v| v.is_nan()).count();
+                assert!(undefined == 0 || name == "bessel" && undefined == 4, "{key}: {undefined}");
+                for (at, (expected, value)) in expected.values.iter_mut().zip(&values).enumerate() {
+                    if expected.is_nan() {
+                        assert!(
+                            (value - (at % 4 + 1) as f64 * std::f64::consts::FRAC_PI_2).abs() < TOLERANCE,
+                            "{value}"
+                        );
+                        *expected = *value;
+                    }
+                }
+                assert_close(&key, &expected, &values);
+            }
+        }
+        let bessel = RadialBasis::new(RadialFunction::Bessel, 0.0..2.0, 4, false).unwrap();
+        let values = host(bessel.forward(distances(&tensors.tensor("bessel_fn.x"))));
+        assert_close("bessel", &tensors.tensor("bessel_fn.y"), &values);
+        let values = host(soft_unit_step(distances(&tensors.tensor("soft_unit_step.x"))));
+        assert_close("soft_unit_step", &tensors.tensor("soft_unit_step.y"), &values);
     }
 }

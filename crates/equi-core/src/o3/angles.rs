@@ -4,8 +4,8 @@
 //! R(alpha, beta, gamma) = R_y(alpha) R_x(beta) R_y(gamma)
 //! ```
 //!
-//! in radians, so that `alpha` and `beta` are the longitude, from z towards x, and the polar angle, from y, of where y goes. What is read
-//! off an improper isometry is that of the rotation `R det R`. Composition and inverse are those of [`Isometry`].
+//! in radians, so that `alpha` and `beta` are the longitude, from z towards x, and the polar angle, from y, of where y goes.
+//! What is read off an improper isometry is that of the rotation `R det R`. Composition and inverse are those of [`Isometry`].
 
 use nalgebra::Matrix3;
 
@@ -73,8 +73,8 @@ impl Isometry {
     }
 }
 
-/// The point of the unit sphere with longitude `alpha` and polar angle `beta`, `(sin beta sin alpha, cos beta, sin beta cos alpha)`: where
-/// the rotation by these angles takes y.
+/// The point of the unit sphere with longitude `alpha` and polar angle `beta`,
+/// `(sin beta sin alpha, cos beta, sin beta cos alpha)`: where the rotation by these angles takes y.
 pub fn angles_to_point([alpha, beta]: [f64; 2]) -> [f64; 3] {
     let ((sa, ca), (sb, cb)) = (alpha.sin_cos(), beta.sin_cos());
     [sb * sa, cb, sb * ca]

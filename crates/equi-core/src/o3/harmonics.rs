@@ -6,7 +6,8 @@
 //! Y_l,-m = P_lm(y, r^2) s_m      Y_l,0 = P_l0(y, r^2)      Y_l,m = P_lm(y, r^2) c_m      (m = 1, ..., l)
 //! ```
 //!
-//! which are homogeneous of degree `l`: no angle, no division, nothing special at the poles or at zero. For every order they rise by
+//! which are homogeneous of degree `l`: no angle, no division, nothing special at the poles or at zero. For every order they
+//! rise by
 //!
 //! ```text
 //! Y_lm = a y Y_(l-1)m - b r^2 Y_(l-2)m      a^2 = (4 l^2 - 1) / (l^2 - m^2)      b = a_lm / a_(l-1)m
@@ -47,8 +48,8 @@ impl Normalization {
 /// The real spherical harmonics `Y_l(x)` of some degrees; `Y_l(g x) = D_l(g) Y_l(x)` for all `g` in O(3), with parity `(-1)^l`.
 ///
 /// Of the direction `x / |x|`, unless [`with_normalize(false)`](Self::with_normalize) makes them homogeneous polynomials,
-/// `Y_l(s x) = s^l Y_l(x)`. Vectors shorter than 1e-12 have no direction and count as zero: there `Y_0` is what it is everywhere, and other
-/// degrees and their gradients are zero.
+/// `Y_l(s x) = s^l Y_l(x)`. Vectors shorter than 1e-12 have no direction and count as zero: there `Y_0` is what it is
+/// everywhere, and other degrees and their gradients are zero.
 ///
 /// ```
 /// use equi_core::o3::SphericalHarmonics;

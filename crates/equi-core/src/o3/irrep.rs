@@ -52,8 +52,8 @@ impl fmt::Display for Parity {
 /// An irreducible representation of O(3), of dimension `2 l + 1`: `0e` are scalars, `0o` pseudoscalars, `1o` vectors, `1e`
 /// pseudovectors, `2e` symmetric traceless matrices.
 ///
-/// The order is by degree, and odd before even: `0o < 0e < 1o < 1e`. Text such as `1o` is read with [`str::parse`]; `1y` is the irrep of the
-/// spherical harmonics of degree 1.
+/// The order is by degree, and odd before even: `0o < 0e < 1o < 1e`. Text such as `1o` is read with [`str::parse`]; `1y` is the
+/// irrep of the spherical harmonics of degree 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Irrep {
@@ -94,7 +94,8 @@ impl Irrep {
         self == Self::even(0)
     }
 
-    /// The irreps of the tensor product with another, each of which it contains once: `|l1 - l2| <= l <= l1 + l2`, parities multiplied.
+    /// The irreps of the tensor product with another, each of which it contains once: `|l1 - l2| <= l <= l1 + l2`, parities
+    /// multiplied.
     pub fn product(self, other: Self) -> impl Iterator<Item = Self> {
         let parity = self.parity * other.parity;
         (self.l.abs_diff(other.l)..=self.l + other.l).map(move |l| Self::new(l, parity))

@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 
 /// A representation of O(3) as a direct sum of irreps, `4x0e+2x1o`: the type of features `[rows, dim]`.
 ///
-/// The order of the blocks is the order of the columns, so `1x0e+1x1o` and `1x1o+1x0e` are different. Blocks without copies are allowed.
+/// The order of the blocks is the order of the columns, so `1x0e+1x1o` and `1x1o+1x0e` are different. Blocks without copies are
+/// allowed.
 ///
 /// ```
 /// use equi_core::o3::Irreps;
@@ -44,8 +45,8 @@ impl Irreps {
         Self { blocks: blocks.into() }
     }
 
-    /// Reads `4x0e+2x1o`. Spaces are allowed, `1o` is `1x1o`, the parity `y` is that of the spherical harmonics, and nothing at all is no
-    /// irreps.
+    /// Reads `4x0e+2x1o`. Spaces are allowed, `1o` is `1x1o`, the parity `y` is that of the spherical harmonics, and nothing at
+    /// all is no irreps.
     ///
     /// # Errors
     /// [`Error::IrrepsSyntax`], which points at the character.

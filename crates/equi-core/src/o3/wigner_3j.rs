@@ -1,7 +1,7 @@
 //! Clebsch-Gordan coefficients of real irreps.
 //!
-//! The complex coefficients are Racah's sum. With `a = l1 + l2 - l3`, `b = l1 - l2 + l3`, `c = l2 + l3 - l1` and `m3 = m1 + m2` they are,
-//! up to a positive factor that depends on the degrees only,
+//! The complex coefficients are Racah's sum. With `a = l1 + l2 - l3`, `b = l1 - l2 + l3`, `c = l2 + l3 - l1` and `m3 = m1 + m2`
+//! they are, up to a positive factor that depends on the degrees only,
 //!
 //! ```text
 //! sum_k (-1)^k C(a, k) C(b, l1 - m1 - k) C(c, l2 + m2 - k) / sqrt(C(2 l1, l1 - m1) C(2 l2, l2 - m2) C(2 l3, l3 - m3))
@@ -23,8 +23,8 @@ use crate::error::{Error, Result};
 /// Degrees that sum to more need integers beyond 128 bits.
 const HIGHEST_SUM: usize = 120;
 
-/// The real tensor `C` with `C_ijk = sum D1_ia D2_jb D3_kc C_abc` for every rotation: the one way, up to a factor, to multiply an irrep of
-/// degree `l1` by one of degree `l2` to give one of degree `l3`.
+/// The real tensor `C` with `C_ijk = sum D1_ia D2_jb D3_kc C_abc` for every rotation: the one way, up to a factor, to multiply
+/// an irrep of degree `l1` by one of degree `l2` to give one of degree `l3`.
 ///
 /// Its squares sum to 1; the sign is e3nn's.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +36,8 @@ pub struct Wigner3j {
 /// The coefficients of three degrees, computed once in a process.
 ///
 /// # Errors
-/// [`Error::NotATriangle`] unless `|l1 - l2| <= l3 <= l1 + l2`, and [`Error::DegreesTooHigh`] if the degrees sum to more than 120.
+/// [`Error::NotATriangle`] unless `|l1 - l2| <= l3 <= l1 + l2`, and [`Error::DegreesTooHigh`] if the degrees sum to more than
+/// 120.
 pub fn wigner_3j(l1: usize, l2: usize, l3: usize) -> Result<Arc<Wigner3j>> {
     static KNOWN: OnceLock<Mutex<HashMap<[usize; 3], Arc<Wigner3j>>>> = OnceLock::new();
     if l3 < l1.abs_diff(l2) || l1.saturating_add(l2) < l3 {
@@ -114,8 +115,8 @@ fn real(degrees: [usize; 3], orders: [i64; 3]) -> f64 {
     sum * 0.5f64.powi(halves as i32).sqrt()
 }
 
-/// The complex components `(m, phase)` that the real one of an order consists of, each times `i^phase`, and times `1 / sqrt 2` if there are
-/// two.
+/// The complex components `(m, phase)` that the real one of an order consists of, each times `i^phase`, and times `1 / sqrt 2`
+/// if there are two.
 fn complex_components(l: usize, order: i64) -> Vec<(i64, i64)> {
     let (m, phase) = (order.abs(), -(l as i64));
     match order {

@@ -1,12 +1,14 @@
 //! The matrices of irreps.
 //!
-//! Degree `l` is the highest part of degree `l - 1` times a vector. With the Clebsch-Gordan coefficients `C` of degrees `l - 1`, 1, `l`
+//! Degree `l` is the highest part of degree `l - 1` times a vector. With the Clebsch-Gordan coefficients `C` of degrees `l - 1`,
+//! 1, `l`
 //!
 //! ```text
 //! D_l = (2 l + 1) C^T (D_(l-1) x R) C            X_l = (2 l + 1) C^T (X_(l-1) x 1 + 1 x X_1) C
 //! ```
 //!
-//! for the rotation `R` and for the generators `X`. `sqrt(2 l + 1) C` is an isometry, so errors add up over degrees and do not grow.
+//! for the rotation `R` and for the generators `X`. `sqrt(2 l + 1) C` is an isometry, so errors add up over degrees and do not
+//! grow.
 
 use nalgebra::{DMatrix, Matrix3};
 
@@ -14,8 +16,8 @@ use super::angles::euler;
 use super::{Irrep, Irreps, Parity, wigner_3j};
 use crate::group::Isometry;
 
-/// `D_l` of the rotation `R_y(alpha) R_x(beta) R_y(gamma)`, `[2 l + 1, 2 l + 1]`: `Y_l(R x) = D_l Y_l(x)`. Angles in radians; from a
-/// quaternion, a matrix, or an axis and an angle, see [`Irrep::matrix`].
+/// `D_l` of the rotation `R_y(alpha) R_x(beta) R_y(gamma)`, `[2 l + 1, 2 l + 1]`: `Y_l(R x) = D_l Y_l(x)`. Angles in radians;
+/// from a quaternion, a matrix, or an axis and an angle, see [`Irrep::matrix`].
 ///
 /// # Panics
 /// For degrees above 60.

@@ -9,7 +9,8 @@
 //! pseudovector  det R  R w       irrep          D(R) y
 //! ```
 //!
-//! where `D` is that of an irrep of O(3), parity included: vectors are `1o`, pseudovectors `1e`, scalars `0e` and pseudoscalars `0o`.
+//! where `D` is that of an irrep of O(3), parity included: vectors are `1o`, pseudovectors `1e`, scalars `0e` and pseudoscalars
+//! `0o`.
 //!
 //! All is computed on the device and in the precision of the tensor. Positions far from the origin lose digits: moved by `t` and
 //! back, they keep about `eps |t|` less than they had.
@@ -42,8 +43,8 @@ pub enum PointField {
 }
 
 impl PointField {
-    /// Number of columns of one such feature: 3 for positions, vectors and pseudovectors, 1 for scalars and pseudoscalars, `2 l + 1` for
-    /// irreps.
+    /// Number of columns of one such feature: 3 for positions, vectors and pseudovectors, 1 for scalars and pseudoscalars,
+    /// `2 l + 1` for irreps.
     pub const fn size(self) -> usize {
         match self {
             Self::Position | Self::Vector | Self::Pseudovector => 3,
