@@ -160,6 +160,18 @@ pub enum Error {
         /// The largest sum of degrees there is.
         highest: usize,
     },
+    /// A grid on the sphere that cannot tell its harmonics apart.
+    #[error("a grid on the sphere with {points} {lines} cannot tell degrees up to {lmax} apart: use at least {needed}")]
+    GridTooCoarse {
+        /// The highest degree.
+        lmax: usize,
+        /// Latitudes or longitudes.
+        lines: &'static str,
+        /// How many there are.
+        points: usize,
+        /// How many there must be.
+        needed: usize,
+    },
     /// Options of radial functions that make no sense.
     #[error("{0}")]
     InvalidRadial(String),

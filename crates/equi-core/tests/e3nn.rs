@@ -232,7 +232,7 @@ fn spherical_harmonics_on_the_host() {
 mod on_a_device {
     use super::*;
     use burn::tensor::{DType, Device, Tensor, TensorData};
-    use equi_core::o3::{RadialBasis, RadialFunction, soft_unit_step};
+    use equi_core::o3::{RadialBasis, RadialFunction, S2GridConfig, soft_unit_step};
 
     fn tensor(array: &golden::Array) -> Tensor<2> {
         let shape: [usize; 2] = array.shape[..].try_into().unwrap();
@@ -314,5 +314,36 @@ mod on_a_device {
         assert_close("bessel", &tensors.tensor("bessel_fn.y"), &values);
         let values = host(soft_unit_step(distances(&tensors.tensor("soft_unit_step.x"))));
         assert_close("soft_unit_step", &tensors.tensor("soft_unit_step.y"), &values);
+    }
+
+    fn signal(array: &golden::Array) -> Tensor<3> {
+        let shape: [usize; 3] = array.shape[..].try_into().unwrap();
+        Tensor::from_data(TensorData::new(array.values.clone(), shape), (&Device::flex(), DType::F64))
+    }
+
+    #[test]
+    fn grids_on_the_sphere() {
+        for (name, normalization) in NORMALIZATIONS {
+            let tensors = Tensors::open(&format!("e3nn/s2grid_{name}.safetensors"));
+            let read = |key: &str| tensors.tensor(key);
+            let grid = S2GridConfig::new(3)
+                .with_resolution([12, 9])
+                .with_normalization(normalization)
+                .init((&Device::flex(), DType::F64))
+                .unwrap();
+            assert_close("grid", &read("grid"), &grid.points().concat());
+            assert_close(name, &read("signal"), &host(grid.to_grid(tensor(&read("coeff")))));
+            assert_close(name, &read("back"), &host(grid.from_grid(signal(&read("signal")))));
+            assert_close(name, &read("coeff"), &host(grid.from_grid(signal(&read("signal")))));
+            // Also of a signal with degrees beyond.
+            assert_close(name, &read("rand_coeff"), &host(grid.from_grid(signal(&read("rand_signal")))));
+
+            let x = tensor(&read("coeff")).autodiff().require_grad();
+            let product = grid.to_grid(x.clone()) * signal(&read("to.cotangent")).autodiff();
+            assert_close(name, &read("to.grad"), &host(x.grad(&product.sum().backward()).unwrap()));
+            let x = signal(&read("rand_signal")).autodiff().require_grad();
+            let product = grid.from_grid(x.clone()) * tensor(&read("from.cotangent")).autodiff();
+            assert_close(name, &read("from.grad"), &host(x.grad(&product.sum().backward()).unwrap()));
+        }
     }
 }

@@ -3,7 +3,10 @@
 #![cfg(any(feature = "flex", feature = "wgpu"))]
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use equi_core::o3::{Cutoff, Normalization, RadialBasis, RadialFunction, SphericalHarmonics, soft_unit_step};
+use equi_core::Error;
+use equi_core::o3::{
+    Cutoff, Normalization, RadialBasis, RadialFunction, S2GridConfig, SphericalHarmonics, soft_unit_step,
+};
 
 /// A device, a precision, and the error that rounding may cause there in sums of tens of numbers of size 1.
 struct Setting {
@@ -317,4 +320,61 @@ fn radial_options_without_sense_are_refused_by_name() {
 #[should_panic(expected = "a radial basis takes distances [rows, 1], not [3, 2]")]
 fn distances_in_two_columns_are_refused() {
     bases().next().unwrap().forward(upload(&[0.0; 6], 2, &settings()[0]));
+}
+
+/// On the smallest grids, even and odd, and with other degrees out than in.
+#[test]
+fn coefficients_come_back_from_the_grid() {
+    for setting in settings() {
+        for (lmax, lmax_out, resolution) in
+            [(0, 0, [1, 1]), (4, 4, [9, 9]), (4, 4, [10, 11]), (11, 11, [24, 23]), (3, 5, [11, 12]), (5, 2, [12, 14])]
+        {
+            for normalization in NORMALIZATIONS {
+                let grid = S2GridConfig::new(lmax)
+                    .with_lmax_out(lmax_out)
+                    .with_resolution(resolution)
+                    .with_normalization(normalization)
+                    .init((&setting.device, setting.dtype))
+                    .unwrap();
+                let (columns, expected_columns) = (grid.irreps().dim(), grid.irreps_out().dim());
+                let coefficients = cotangent(2 * columns);
+                let found = host(grid.from_grid(grid.to_grid(upload(&coefficients, columns, &setting))));
+                let expected: Vec<f64> = coefficients
+                    .chunks(columns)
+                    .flat_map(|row| row.iter().copied().chain(std::iter::repeat(0.0)).take(expected_columns))
+                    .collect();
+                let error = largest_difference(&found, &expected);
+                assert!(
+                    error < 2.0 * setting.tolerance,
+                    "{}, {lmax} {lmax_out} {resolution:?}: {error:e}",
+                    setting.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_grid_samples_the_function() {
+    let setting = &settings()[0];
+    let grid = S2GridConfig::new(3).with_normalization(Normalization::Integral).init((&setting.device, setting.dtype));
+    let grid = grid.unwrap();
+    let samples = host(grid.to_grid(upload(&cotangent(16), 16, setting)).reshape([8, 7]));
+    let harmonics = SphericalHarmonics::up_to(3).with_normalization(Normalization::Integral);
+    let values: Vec<f64> = grid
+        .points()
+        .iter()
+        .map(|&point| harmonics.at(point).iter().zip(cotangent(16)).map(|(y, c)| y * c).sum())
+        .collect();
+    assert!(largest_difference(&samples, &values) < setting.tolerance);
+}
+
+#[test]
+fn grids_that_are_too_coarse_are_refused() {
+    let config = S2GridConfig::new(3);
+    let refused = |config: S2GridConfig| config.init(&settings()[0].device).unwrap_err();
+    let error = refused(config.clone().with_resolution([6, 9]));
+    assert_eq!(error, Error::GridTooCoarse { lmax: 3, lines: "latitudes", points: 6, needed: 7 });
+    let error = refused(config.with_lmax_out(4)).to_string();
+    assert!(error.contains("8 latitudes cannot tell degrees up to 4 apart: use at least 9"), "{error}");
 }

@@ -19,6 +19,7 @@ mod irrep;
 mod irreps;
 mod parse;
 mod radial;
+mod s2_grid;
 mod wigner_3j;
 mod wigner_d;
 
@@ -27,5 +28,6 @@ pub use harmonics::{Normalization, SphericalHarmonics};
 pub use irrep::{Irrep, MulIrrep, Parity};
 pub use irreps::{Irreps, SortedIrreps};
 pub use radial::{Cutoff, RadialBasis, RadialFunction, soft_unit_step};
+pub use s2_grid::{S2Grid, S2GridConfig};
 pub use wigner_3j::{Wigner3j, wigner_3j};
 pub use wigner_d::{so3_generators, wigner_d};
