@@ -60,6 +60,7 @@ impl Tensors {
             safetensors::Dtype::I64 => {
                 bytes.chunks(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64).collect()
             }
+            safetensors::Dtype::U8 | safetensors::Dtype::BOOL => bytes.iter().map(|&b| f64::from(b)).collect(),
             safetensors::Dtype::I32 => {
                 bytes.chunks(4).map(|b| f64::from(i32::from_le_bytes(b.try_into().unwrap()))).collect()
             }

@@ -8,6 +8,7 @@ pub mod graph;
 pub mod import;
 pub mod o3;
 pub mod planar;
+pub mod se3_transformer;
 mod weights;
 
 pub use error::{LayerError, Result};

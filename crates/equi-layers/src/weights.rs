@@ -22,7 +22,7 @@ impl Weights {
         Self { rng: seed.map(ChaCha8Rng::seed_from_u64), device: options.device, dtype }
     }
 
-    /// Where they are drawn to.
+    /// Where the weights are.
     pub(crate) fn device(&self) -> &Device {
         &self.device
     }
@@ -43,13 +43,24 @@ impl Weights {
 
     /// Standard normal.
     pub(crate) fn normal<const D: usize>(&mut self, shape: [usize; D]) -> Param<Tensor<D>> {
+        self.normal_with(shape, 1.0)
+    }
+
+    /// The same number everywhere.
+    pub(crate) fn full<const D: usize>(&mut self, shape: [usize; D], value: f64) -> Param<Tensor<D>> {
+        Param::from_tensor(Tensor::full(shape, value, (&self.device, self.dtype)))
+    }
+
+    /// Normal with this standard deviation.
+    pub(crate) fn normal_with<const D: usize>(&mut self, shape: [usize; D], deviation: f64) -> Param<Tensor<D>> {
         let options = (&self.device, self.dtype);
         Param::from_tensor(match &mut self.rng {
             Some(rng) => {
-                let values: Vec<f64> = StandardNormal.sample_iter(rng).take(shape.iter().product()).collect();
+                let normal = StandardNormal.sample_iter(rng).map(|value: f64| deviation * value);
+                let values: Vec<f64> = normal.take(shape.iter().product()).collect();
                 Tensor::from_data(TensorData::new(values, shape).convert_dtype(self.dtype), options)
             }
-            None => Tensor::random(shape, Distribution::Normal(0.0, 1.0), options),
+            None => Tensor::random(shape, Distribution::Normal(0.0, deviation), options),
         })
     }
 

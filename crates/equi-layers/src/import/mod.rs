@@ -24,6 +24,7 @@ mod error;
 mod mapping;
 mod qm9;
 mod saved;
+mod se3_transformer;
 mod state_dict;
 
 pub use architecture::{Architecture, Variant};
@@ -32,4 +33,5 @@ pub use egnn::{EgnnCheckpoint, EgnnOptions};
 pub use error::{ImportError, Result};
 pub use qm9::Qm9Egnn;
 pub use saved::{SavedModel, inspect};
+pub use se3_transformer::SE3Checkpoint;
 pub use state_dict::StateDict;

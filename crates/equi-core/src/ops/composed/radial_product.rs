@@ -8,7 +8,7 @@ use crate::ops::extension::{BackendSegments, EdgeGradients};
 use crate::ops::segments::Rows;
 
 /// Numbers in the largest tensor: with more, nodes are done one group after the other.
-const LARGEST: usize = 1 << 25;
+const LARGEST: usize = if cfg!(test) { 1 << 10 } else { 1 << 25 };
 
 /// The sizes, named as in the formula.
 #[derive(Clone, Copy)]
@@ -259,8 +259,8 @@ mod tests {
             order: upload(&rows.order),
             host: rows.clone(),
         };
-        for columns in [2 * 5 * 3, 1 << 21] {
-            // With so many columns one node fills a group.
+        for columns in [2 * 15, 2 * 100] {
+            // With so many columns a node fills a group.
             let (p, i, h, q) = (3, 2, 4, 5);
             let kernels = 2;
             let tensors = || {
