@@ -151,17 +151,17 @@ fn all_are_equivariant() {
         }
 
         // Gates of both parities across blocks of several degrees.
-        let [scalars, gates, gated] = ["1x0o+2x0e+0x0e", "2x0e+3x0o", "1x1e+2x1o+2x1e"].map(irreps);
+        let [scalars, gates, gated] = ["1x0o+2x0e+0x0e", "2x0e+3x0o", "1x2e+2x1o+2x3e"].map(irreps);
         let gate = GateConfig::new(&scalars, &[Abs, Silu], &gates, &[Sigmoid, Tanh], &gated).init().unwrap();
-        assert_eq!(gate.irreps_out().to_string(), "1x0e+2x0e+1x1e+1x1o+1x1e+2x1o");
-        for gate in [gate, GateConfig::of(&irreps("2x1o+1x1e+3x0e+1x0o+1x1e")).init().unwrap()] {
+        assert_eq!(gate.irreps_out().to_string(), "1x0e+2x0e+1x2e+1x1o+1x1e+2x3o");
+        for gate in [gate, GateConfig::of(&irreps("2x2o+1x1e+3x0e+1x0o+1x1e")).init().unwrap()] {
             assert_point_equivariant!(
                 row_map(gate.irreps_in(), gate.irreps_out(), device, dtype, |x| gate.forward(x)),
                 tolerance
             );
         }
 
-        let input = irreps("2x0e+1x0o+2x1o+1x1e");
+        let input = irreps("2x0e+1x0o+2x1o+1x3e");
         for (function, normalize, bias) in [(Silu, true, true), (Tanh, true, false), (Sigmoid, false, true)] {
             let config = NormActivationConfig::new(&input, function).with_normalize(normalize).with_bias(bias);
             let mut activation = config.init((device, dtype)).unwrap();

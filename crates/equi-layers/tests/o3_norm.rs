@@ -116,7 +116,7 @@ fn experienced(config: &IrrepsBatchNormConfig, device: &Device, dtype: DType) ->
 
 #[test]
 fn norms_are_equivariant_in_training_and_evaluation() {
-    let input = irreps("2x0e+1x0o+2x1o+1x0e+1x1e");
+    let input = irreps("2x0e+1x0o+2x1o+1x0e+1x2e");
     for setting in settings() {
         let (device, dtype, tolerance) = (&setting.device, setting.dtype, setting.tolerance);
         let norm = IrrepsNorm::new(&input).unwrap();

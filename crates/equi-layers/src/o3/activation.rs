@@ -62,10 +62,10 @@ impl Activation {
             )));
         }
         let output = blocks.iter().zip(&functions).map(|(block, function)| match function {
-            Some(function) => Ok(MulIrrep { mul: block.mul, irrep: function.of(block.irrep)? }),
+            Some(function) => Ok(MulIrrep::new(block.mul, function.of(block.irrep)?)),
             None => Ok(*block),
         });
-        let output = Irreps::new(output.collect::<Result<Vec<_>>>()?);
+        let output = output.collect::<Result<_>>()?;
         Ok(Self { functions, input: irreps.clone(), output })
     }
 

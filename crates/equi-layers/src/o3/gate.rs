@@ -57,7 +57,7 @@ impl GateConfig {
 
     /// The same with gates of one kind: odd ones go through tanh, and give gated features of the other parity.
     pub(super) fn with_gates(irreps: &Irreps, gate: Irrep) -> Self {
-        let sorted = irreps.sort().irreps.simplify();
+        let sorted = irreps.regroup();
         let (scalars, gated): (Vec<MulIrrep>, Vec<_>) = sorted.blocks().iter().partition(|block| block.irrep.l == 0);
         let (scalars, gated) = (Irreps::new(scalars), Irreps::new(gated));
         let function = |even, irrep: Irrep| if irrep.parity == Parity::Even { even } else { Nonlinearity::Tanh };
@@ -65,8 +65,8 @@ impl GateConfig {
             scalars.blocks().iter().map(|block| function(Nonlinearity::Silu, block.irrep)).collect();
         let gates = gated.copies();
         let (gates, gate_functions) = match gates {
-            0 => (Irreps::new(Vec::new()), vec![]),
-            mul => (Irreps::new(vec![MulIrrep { mul, irrep: gate }]), vec![function(Nonlinearity::Sigmoid, gate)]),
+            0 => (Irreps::default(), vec![]),
+            mul => (MulIrrep::new(mul, gate).into(), vec![function(Nonlinearity::Sigmoid, gate)]),
         };
         Self::new(&scalars, &functions, &gates, &gate_functions, &gated)
     }
@@ -129,7 +129,7 @@ fn products(gated: &Irreps, gates: &Irreps) -> Irreps {
             let mul = left.min(current.mul);
             if mul > 0 {
                 let product = block.irrep.product(current.irrep).next().expect("a product with a scalar");
-                blocks.push(MulIrrep { mul, irrep: product });
+                blocks.push(MulIrrep::new(mul, product));
             }
             (left, current.mul) = (left - mul, current.mul - mul);
             if current.mul == 0 {

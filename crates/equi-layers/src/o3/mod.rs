@@ -5,14 +5,18 @@
 //!
 //! [`IrrepsLinear`] mixes copies of the same irrep, [`TensorProduct`] multiplies features of different ones. [`Activation`], [`Gate`] and
 //! [`NormActivation`] are the non-linearities, [`IrrepsBatchNorm`] normalises, and [`RadialMlp`] makes weights from distances.
+//! [`PointConvolution`] puts them together on a [`Graph`](crate::graph::Graph), and [`TensorFieldNetwork`] convolutions and gates.
 
 mod activation;
 mod activation_function;
 mod batch_norm;
 mod columns;
+mod convolution;
 mod copies;
+mod edge_embedding;
 mod gate;
 mod linear;
+mod network;
 mod norm;
 mod norm_activation;
 mod normalization;
@@ -22,8 +26,11 @@ mod tensor_product;
 pub use activation::Activation;
 pub use activation_function::NormalizedFunction;
 pub use batch_norm::{IrrepsBatchNorm, IrrepsBatchNormConfig, Reduction};
+pub use convolution::{PointConvolution, PointConvolutionConfig, SelfConnection};
+pub use edge_embedding::{EdgeEmbedding, EdgeFeatures};
 pub use gate::{Gate, GateConfig};
 pub use linear::{IrrepsLinear, IrrepsLinearConfig};
+pub use network::{TensorFieldLayer, TensorFieldNetwork, TensorFieldNetworkConfig};
 pub use norm::IrrepsNorm;
 pub use norm_activation::{NormActivation, NormActivationConfig};
 pub use normalization::{IrrepNormalization, PathNormalization};

@@ -13,7 +13,7 @@ use crate::weights::Weights;
 pub struct RadialMlpConfig {
     widths: Vec<usize>,
     function: NormalizedFunction,
-    seed: Option<u64>,
+    pub(super) seed: Option<u64>,
 }
 
 impl RadialMlpConfig {

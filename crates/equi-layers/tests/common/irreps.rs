@@ -6,7 +6,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use equi_core::action::space::PointField;
 use equi_core::check::points::{PointFeature, PointFn};
 use equi_core::group::Permutation;
-use equi_core::o3::{Irrep, Irreps, MulIrrep, Parity};
+use equi_core::o3::Irreps;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -43,14 +43,7 @@ pub fn assert_close(what: &str, expected: &[f64], actual: &[f64], tolerance: f64
 
 /// One feature for every block.
 pub fn features(irreps: &Irreps) -> Vec<PointFeature> {
-    let field = |irrep: Irrep| match (irrep.l, irrep.parity) {
-        (0, Parity::Even) => PointField::Scalar,
-        (0, Parity::Odd) => PointField::Pseudoscalar,
-        (1, Parity::Even) => PointField::Pseudovector,
-        (1, Parity::Odd) => PointField::Vector,
-        _ => panic!("no field for {irrep}"),
-    };
-    let feature = |block: &MulIrrep| PointFeature::per_node(field(block.irrep), block.mul);
+    let feature = |block: &equi_core::o3::MulIrrep| PointFeature::per_node(PointField::Irrep(block.irrep), block.mul);
     irreps.blocks().iter().map(feature).collect()
 }
 
