@@ -98,6 +98,10 @@ impl Contraction {
             // The smaller of the two is scaled.
             let (x, y) = if mul1 * d1 < mul2 * d2 { (x * self.scale, y) } else { (x, y * self.scale) };
             return match self.meeting {
+                Meeting::One if d1 == 1 && d2 > 1 => match copies_last {
+                    true => y.swap_dims(1, 2).matmul(x.swap_dims(1, 2)).swap_dims(1, 2),
+                    false => x.matmul(y),
+                },
                 Meeting::All => {
                     let (x, y) = (x.reshape([rows, mul1, 1, d1]), y.reshape([rows, 1, mul2, d2]));
                     (x * y).reshape([rows, mul1 * mul2, d])

@@ -256,6 +256,9 @@ fn arrive(
             contraction.forward(summed, y, false)
         }
         // Weights go where fewer components are.
+        ConnectionMode::Uvu | ConnectionMode::Uuu if y.dims()[2] == 1 => {
+            contraction.forward(x, y * weight.reshape([batch, mul1, 1]), false)
+        }
         ConnectionMode::Uvu | ConnectionMode::Uuu if x.dims()[2] <= path.blocks[2].irrep.dim() => {
             contraction.forward(x * weight.reshape([batch, mul1, 1]), y, false)
         }
