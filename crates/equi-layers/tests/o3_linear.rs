@@ -1,29 +1,30 @@
-//! Linear maps between features of O(3): every golden case of e3nn's `Linear`, and what cannot be built.
+//! Linear maps between features of O(3): every golden case of e3nn's `Linear`, rotations and reflections, and what cannot be built.
 #![cfg(feature = "flex")]
+
+#[path = "common/devices.rs"]
+mod devices;
 
 #[path = "../../../tests/golden/mod.rs"]
 mod golden;
+#[path = "common/irreps.rs"]
+mod rows;
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use equi_core::o3::Irreps;
+use devices::settings;
+use equi_core::assert_point_equivariant;
+use equi_core::o3::{Irrep, Irreps, MulIrrep, Parity};
 use equi_layers::o3::{IrrepsLinear, IrrepsLinearConfig, PathNormalization};
 use golden::{Array, Tensors};
+use proptest::prelude::*;
+use rows::{host, irreps, noise, row_map};
 use serde_json::Value;
 
 /// Precisions, with the largest error relative to the largest value of a tensor.
 const PRECISIONS: [(DType, f64); 2] = [(DType::F64, 1e-10), (DType::F32, 1e-5)];
 
-fn irreps(text: &str) -> Irreps {
-    text.parse().unwrap()
-}
-
 fn upload<const D: usize>(array: Array, dtype: DType, device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(array.values, array.shape).convert_dtype(dtype), (device, dtype))
-}
-
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data_as::<f64>().try_into_vec().unwrap()
 }
 
 fn config(case: &Value) -> IrrepsLinearConfig {
@@ -71,22 +72,69 @@ fn outputs_and_gradients_are_those_of_e3nn() {
             linear.bias = tensors.get("bias").map(|bias| Param::from_tensor(upload::<1>(bias, dtype, &device)));
             (linear.forward(x.clone()), Err(linear.weight.as_ref().unwrap().val()))
         };
-        close("y", host(y.clone()));
+        close("y", host(&y));
         if let Some(mask) = tensors.get("output_mask") {
             assert_eq!(mask.values.iter().map(|&one| one == 1.0).collect::<Vec<_>>(), linear.output_mask(), "{name}");
         }
         let gradients = (y * upload(tensors.tensor("cotangent"), dtype, &device)).sum().backward();
-        close("grad.x", host(x.grad(&gradients).unwrap()));
+        close("grad.x", host(&x.grad(&gradients).unwrap()));
         close(
             "grad.weight",
             match weight {
-                Ok(weight) => host(weight.grad(&gradients).unwrap()),
-                Err(weight) => host(weight.grad(&gradients).unwrap()),
+                Ok(weight) => host(&weight.grad(&gradients).unwrap()),
+                Err(weight) => host(&weight.grad(&gradients).unwrap()),
             },
         );
         if let Some(bias) = &linear.bias {
-            close("grad.bias", host(bias.val().grad(&gradients).unwrap()));
+            close("grad.bias", host(&bias.val().grad(&gradients).unwrap()));
         }
+    }
+}
+
+fn any_block() -> impl Strategy<Value = MulIrrep> {
+    let parity = prop_oneof![Just(Parity::Even), Just(Parity::Odd)];
+    (1..5usize, 0..4usize, parity).prop_map(|(mul, l, parity)| MulIrrep::new(mul, Irrep::new(l, parity)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Some blocks are in both, some in one only. Weights for every row are invariant features.
+    #[test]
+    fn maps_commute_with_rotations_and_reflections(
+        both in prop::collection::vec(any_block(), 1..4), input in prop::collection::vec(any_block(), 0..3),
+        output in prop::collection::vec(any_block(), 0..3), copies in 1..4usize, biased in any::<bool>(),
+    ) {
+        let input = Irreps::new(both.clone()) + Irreps::new(input);
+        let more = both.iter().rev().map(|block| MulIrrep::new(copies, block.irrep));
+        let output = Irreps::new(output) + more.collect::<Irreps>();
+        let config = IrrepsLinearConfig::new(input.clone(), output.clone()).with_unreached_outputs();
+        let biased = biased && output.count(Irrep::even(0)) > 0;
+        let config = if biased { config.with_biases() } else { config };
+        for setting in settings() {
+            let mut linear = config.init((&setting.device, setting.dtype)).unwrap();
+            linear.bias = linear.bias.map(|bias| bias.map(|zeros| zeros + 0.7));
+            let map = row_map(&input, &output, &setting.device, setting.dtype, |x| linear.forward(x));
+            assert_point_equivariant!(map, setting.tolerance);
+
+            let (columns, numel) = (input.dim(), linear.weight_numel());
+            let given = input.clone() + Irreps::from(MulIrrep::new(numel, Irrep::even(0)));
+            let map = row_map(&given, &output, &setting.device, setting.dtype, |rows| {
+                linear.forward_with(rows.clone().narrow(1, 0, columns), rows.narrow(1, columns, numel))
+            });
+            assert_point_equivariant!(map, setting.tolerance);
+        }
+    }
+
+    /// Weights that are the same in every row are the same weights.
+    #[test]
+    fn rows_with_equal_weights_share_them(both in prop::collection::vec(any_block(), 1..4)) {
+        let (irreps, device) = (Irreps::new(both), Device::flex());
+        let linear = IrrepsLinearConfig::new(irreps.clone(), irreps.clone()).init((&device, DType::F64)).unwrap();
+        let x = noise(4, irreps.dim(), 0, &device, DType::F64);
+        let weight = linear.weight.as_ref().unwrap().val().unsqueeze::<2>();
+        let given = linear.forward_with(x.clone(), weight.repeat_dim(0, 4));
+        rows::assert_close("rows", &host(&linear.forward(x)), &host(&given), 1e-13);
     }
 }
 
@@ -98,7 +146,7 @@ fn built(input: &str, output: &str) -> IrrepsLinear {
 fn weights_come_from_the_seed_and_rows_may_be_none() {
     let device = Device::flex();
     let (a, b) = (built("2x0e+3x1o", "4x0e+2x1o"), built("2x0e+3x1o", "4x0e+2x1o"));
-    assert_eq!(host(a.weight.as_ref().unwrap().val()), host(b.weight.unwrap().val()));
+    assert_eq!(host(&a.weight.as_ref().unwrap().val()), host(&b.weight.unwrap().val()));
     assert_eq!(a.num_params(), a.weight_numel());
     assert_eq!(a.forward(Tensor::zeros([0, 11], &device)).dims(), [0, 10]);
     assert!(format!("{a}").starts_with("IrrepsLinear(2x0e+3x1o -> 4x0e+2x1o, 14 weights)"), "{a}");
@@ -110,7 +158,7 @@ fn weights_come_from_the_seed_and_rows_may_be_none() {
 fn variance_is_kept() {
     let linear = built("64x0e+64x1o", "64x0e+64x1o");
     let x = Tensor::random([4000, 256], burn::tensor::Distribution::Normal(0.0, 1.0), &Device::flex());
-    let mean_square = host((linear.forward(x).powi_scalar(2)).mean())[0];
+    let mean_square = host(&linear.forward(x).powi_scalar(2).mean())[0];
     assert!((mean_square - 1.0).abs() < 0.1, "{mean_square}");
 }
 
