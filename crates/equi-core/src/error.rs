@@ -160,6 +160,14 @@ pub enum Error {
         /// The largest sum of degrees there is.
         highest: usize,
     },
+    /// Index symmetries of a tensor that make no sense.
+    #[error("index symmetries `{formula}`: {message}; write them like `ij=ji` or `ijk=jki=-jik`")]
+    InvalidFormula {
+        /// What was given.
+        formula: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A grid on the sphere that cannot tell its harmonics apart.
     #[error("a grid on the sphere with {points} {lines} cannot tell degrees up to {lmax} apart: use at least {needed}")]
     GridTooCoarse {

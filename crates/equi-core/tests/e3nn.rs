@@ -5,7 +5,8 @@ mod golden;
 
 use equi_core::group::Isometry;
 use equi_core::o3::{
-    Irrep, Irreps, MulIrrep, Normalization, Parity, SphericalHarmonics, so3_generators, wigner_3j, wigner_d,
+    Irrep, Irreps, MulIrrep, Normalization, Parity, ReducedTensorProducts, SphericalHarmonics, so3_generators,
+    wigner_3j, wigner_d,
 };
 use golden::Tensors;
 use nalgebra::DMatrix;
@@ -202,6 +203,29 @@ fn angles_matrices_quaternions_and_axes() {
         assert!(distance(*g, Isometry::rotation(axis, angles[row]).unwrap()) < TOLERANCE, "row {row}");
         let (axis, angle) = g.axis_angle();
         assert!(distance(*g, Isometry::rotation(axis, angle).unwrap()) < TOLERANCE, "row {row}");
+    }
+}
+
+#[test]
+fn tensors_with_index_symmetries() {
+    for (file, formula, irreps) in
+        [("reduced_ij_ji", "ij=ji", "1x0e+1x1o"), ("reduced_ij_minus_ji", "ij=-ji", "1x1o+1x2e")]
+    {
+        let case = golden::cases("e3nn/manifest.json", |case| case["name"] == file).remove(0);
+        let reduced = ReducedTensorProducts::new(formula, &[('i', Irreps::parse(irreps).unwrap())]).unwrap();
+        assert_eq!(reduced.irreps_out().to_string(), case["config"]["irreps_out"].as_str().unwrap());
+        let expected = Tensors::open(&format!("e3nn/{file}.safetensors")).tensor("change_of_basis");
+        let basis = reduced.change_of_basis();
+        assert_eq!(expected.shape.iter().product::<usize>(), basis.len());
+        let expected = DMatrix::from_row_slice(basis.nrows(), basis.ncols(), &expected.values);
+        // Copies of an irrep can be chosen in many ways: compare what they span.
+        for slice in reduced.irreps_out().slices() {
+            let span = |basis: &DMatrix<f64>| {
+                let rows = basis.rows(slice.start, slice.len());
+                rows.transpose() * rows
+            };
+            assert!((span(basis) - span(&expected)).amax() < TOLERANCE, "{file}, rows {slice:?}");
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Laws of O(3).
 
 use equi_core::group::Isometry;
-use equi_core::o3::{Irrep, Irreps, MulIrrep, Parity, SphericalHarmonics, so3_generators, wigner_3j, wigner_d};
+use equi_core::o3::{
+    Irrep, Irreps, MulIrrep, Parity, ReducedTensorProducts, SphericalHarmonics, so3_generators, wigner_3j, wigner_d,
+};
 use nalgebra::{DMatrix, DVector};
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -90,6 +92,54 @@ fn generators_are_the_derivatives_of_the_matrices_and_commute_as_rotations_do() 
         let casimir = -(x * x + y * y + z * z);
         assert!((casimir - DMatrix::identity(2 * l + 1, 2 * l + 1) * (l * (l + 1)) as f64).amax() < 1e-11, "{l}");
     }
+}
+
+#[test]
+fn tensors_with_index_symmetries_transform_as_their_irreps() {
+    let irreps = |text: &str| Irreps::parse(text).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    for (formula, given, expected) in [
+        ("ij", vec![('i', irreps("1o")), ('j', irreps("1e+0e"))], "1x0o+2x1o+1x2o"),
+        ("ij=ji", vec![('j', irreps("1o"))], "1x0e+1x2e"),
+        ("ij=-ji", vec![('i', irreps("1o"))], "1x1e"),
+        ("ijk=jik=ikj", vec![('i', irreps("1o"))], "1x1o+1x3o"),
+        ("ijk=-jik=-ikj", vec![('i', irreps("1o"))], "1x0o"),
+        // Elasticity: 21 constants.
+        ("ijkl=jikl=ijlk=klij", vec![('k', irreps("1o"))], "2x0e+2x2e+1x4e"),
+        ("ijk=-jik", vec![('i', irreps("1o")), ('k', irreps("2x0e"))], "2x1e"),
+        ("ij=-ij", vec![('i', irreps("1o")), ('j', irreps("1o"))], ""),
+    ] {
+        let reduced = ReducedTensorProducts::new(formula, &given).unwrap();
+        assert_eq!(reduced.irreps_out().to_string(), expected, "{formula}");
+        let basis = reduced.change_of_basis();
+        assert!((basis * basis.transpose() - DMatrix::identity(basis.nrows(), basis.nrows())).amax() < 1e-13);
+        for _ in 0..4 {
+            let g = Isometry::random_orthogonal(&mut rng);
+            let product = reduced.irreps_in().iter().fold(DMatrix::identity(1, 1), |p, i| p.kronecker(&i.matrix(&g)));
+            assert!((basis * product - reduced.irreps_out().matrix(&g) * basis).amax() < 1e-13, "{formula}");
+        }
+    }
+}
+
+#[test]
+fn index_symmetries_without_sense_are_refused_by_name() {
+    let vectors = [('i', Irreps::parse("1o").unwrap())];
+    let refused = |formula: &str| ReducedTensorProducts::new(formula, &vectors).unwrap_err().to_string();
+    for (formula, words) in [
+        ("", "`` must name each index"),
+        ("ij=jk", "`jk` must name each index"),
+        ("ii", "`ii` must name each index"),
+        ("ij=jij", "`jij` must name each index"),
+        ("ij=j1", "`1` is not the letter"),
+        ("-ij=ji", "first term has no sign"),
+        ("jk=kj", "no index `i`"),
+        ("ij", "no irreps are given for the index `j`"),
+    ] {
+        assert!(refused(formula).contains(words), "{}", refused(formula));
+    }
+    let different = [('i', Irreps::parse("1o").unwrap()), ('j', Irreps::parse("2e").unwrap())];
+    let error = ReducedTensorProducts::new("ij=ji", &different).unwrap_err().to_string();
+    assert!(error.contains("`j` with 1x2e cannot be exchanged with"), "{error}");
 }
 
 #[test]
