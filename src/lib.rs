@@ -11,3 +11,7 @@ pub use equi_train as train;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/from-e3nn.md")]
+struct FromE3nn;

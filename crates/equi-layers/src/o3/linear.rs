@@ -19,6 +19,18 @@ use crate::error::{LayerError, Result};
 use crate::weights::Weights;
 
 /// Configuration of [`IrrepsLinear`].
+///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// use burn::tensor::{Device, Tensor};
+/// use equi_layers::o3::IrrepsLinearConfig;
+///
+/// let device = Device::flex();
+/// let linear = IrrepsLinearConfig::new("16x0e+8x1o".parse()?, "4x0e+2x1o".parse()?).with_biases().init(&device)?;
+/// assert_eq!((linear.weight_numel(), linear.forward(Tensor::ones([5, 40], &device)).dims()), (16 * 4 + 8 * 2, [5, 10]));
+/// # }
+/// # Ok::<(), equi_layers::LayerError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IrrepsLinearConfig {

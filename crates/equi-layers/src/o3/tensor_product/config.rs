@@ -12,6 +12,21 @@ use crate::o3::{IrrepNormalization, PathNormalization};
 use crate::weights::Weights;
 
 /// Configuration of a [`TensorProduct`].
+///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// use burn::tensor::{Device, Tensor};
+/// use equi_layers::o3::{ConnectionMode, Instruction, TensorProductConfig};
+///
+/// // Vectors times the harmonics of an edge, a weight for every vector and edge.
+/// let instructions = [Instruction::new(0, 0, 0, ConnectionMode::Uvu), Instruction::new(0, 1, 1, ConnectionMode::Uvu)];
+/// let config = TensorProductConfig::new("8x1o".parse()?, "0e+1o".parse()?, "8x1o+8x2e".parse()?, instructions);
+/// let product = config.without_weights().init(&Device::flex())?;
+/// let ones = |columns| Tensor::ones([100, columns], &Device::flex());
+/// assert_eq!(product.forward_with(ones(24), ones(4), ones(product.weight_numel())).dims(), [100, 8 * 3 + 8 * 5]);
+/// # }
+/// # Ok::<(), equi_layers::LayerError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TensorProductConfig {
