@@ -13,8 +13,11 @@ use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor};
 use devices::settings;
 use equi_core::assert_point_equivariant;
+use equi_core::group::Isometry;
 use equi_layers::LayerError;
-use equi_layers::o3::{Activation, GateConfig, NormActivationConfig, NormalizedFunction, RadialMlpConfig};
+use equi_layers::o3::{
+    Activation, GateConfig, NormActivationConfig, NormalizedFunction, RadialMlpConfig, S2ActivationConfig,
+};
 use equi_layers::planar::Nonlinearity::{self, *};
 use golden::Tensors;
 use rows::{assert_close, host, irreps, noise, row_map, tensor};
@@ -136,6 +139,58 @@ fn radial_mlp_agrees_with_e3nn() {
 }
 
 #[test]
+fn s2_activation_agrees_with_e3nn() {
+    let config = S2ActivationConfig::new(&irreps("1x0e+1x1o+1x2e+1x3o"), Tanh).with_resolution([12, 11]);
+    let activation = config.with_lmax_out(4).init((&Device::flex().autodiff(), F64)).unwrap();
+    assert_eq!(activation.irreps_out().to_string(), "1x0e+1x1o+1x2e+1x3o+1x4e");
+    assert_golden("s2activation", |x| activation.forward(x));
+}
+
+/// The largest difference between `f(g . x)` and `g . f(x)`, relative to the largest value.
+fn s2_error(text: &str, function: Nonlinearity, resolution: [usize; 2], elements: &[Isometry]) -> f64 {
+    let device = Device::flex();
+    let config = S2ActivationConfig::new(&irreps(text), function).with_resolution(resolution);
+    let activation = config.init((&device, F64)).unwrap();
+    let (input, output) = (activation.irreps_in(), activation.irreps_out());
+    let x = noise(20, input.dim(), 5, &device, F64);
+    let y = activation.forward(x.clone());
+    let moved = |g: &Isometry, irreps: &equi_core::o3::Irreps, x: &Tensor<2>| {
+        let matrix = irreps.matrix(g);
+        let columns = irreps.dim();
+        let transposed: Vec<f64> = (0..columns * columns).map(|i| matrix[(i % columns, i / columns)]).collect();
+        x.clone().matmul(tensor(&transposed, [columns, columns], &device, F64))
+    };
+    let largest = host(&y.clone().abs().max());
+    let errors = elements.iter().map(|g| {
+        let difference = activation.forward(moved(g, input, &x)) - moved(g, output, &y);
+        host(&difference.abs().max())[0] / largest[0]
+    });
+    errors.fold(0.0, f64::max)
+}
+
+#[test]
+fn s2_activation_is_exact_where_the_grid_is_and_approaches_equivariance_where_it_is_not() {
+    let turn = |axis, angle: f64| Isometry::rotation(axis, angle).unwrap();
+    let tau = std::f64::consts::TAU;
+    for (text, function) in
+        [("2x0e+2x1o+2x2e+2x3o", Tanh), ("2x0o+2x1e+2x2o", Tanh), ("1x0e+1x1e", Silu), ("1x0o+1x1o", Abs)]
+    {
+        // What takes the grid to itself.
+        let exact = [turn([0.0, 1.0, 0.0], 3.0 * tau / 14.0), Isometry::INVERSION];
+        let error = s2_error(text, function, [14, 14], &exact);
+        assert!(error < TOLERANCE, "{text}: {error:e}");
+    }
+    let any = [turn([1.0, 2.0, 3.0], 1.0), turn([0.0, -1.0, 2.0], 2.3)];
+    let errors = [8, 14, 26, 50].map(|res| s2_error("2x0e+2x1o+2x2e+2x3o", Tanh, [res, res], &any));
+    println!("errors on grids of 8, 14, 26, 50: {errors:?}");
+    // It does not commute on a coarse grid, and does on a fine one: the degrees of tanh fall off exponentially.
+    assert!(errors[0] > 1e-3 && errors.is_sorted_by(|a, b| a > b) && errors[3] < 1e-2 * errors[1], "{errors:?}");
+    // A square has twice the degrees, which the default grid resolves: exact for all rotations.
+    let error = s2_error("2x0e+2x1o+2x2e+2x3o", Square, [14, 14], &any);
+    assert!(error < TOLERANCE, "{error:e}");
+}
+
+#[test]
 fn all_are_equivariant() {
     for setting in settings() {
         let (device, dtype, tolerance) = (&setting.device, setting.dtype, setting.tolerance);
@@ -230,6 +285,16 @@ fn illegal_symmetry_is_unbuildable_and_says_so() {
     assert!(gate("1x0e", "1x2e", "1x1o").contains("1x2e among the gates"));
     assert!(gate("1x0e", "3x0e", "2x1o").contains("3 gates (3x0e) for 2 gated copies (2x1o)"));
     assert!(gate("", "", "").contains("no column"));
+    let sphere = |text: &str, function| {
+        message(S2ActivationConfig::new(&irreps(text), function).init(&Device::flex()).map(|_| ()))
+    };
+    assert!(sphere("2x0e+1x1o", Tanh).contains("has 1x1o where 2 copies of degree 1 should be"));
+    assert!(sphere("1x0e+1x2e", Tanh).contains("has 1x2e where 1 copies of degree 1 should be"));
+    assert!(sphere("1x0e+1x1o+1x2o", Tanh).contains("parities that change neither"));
+    assert!(sphere("1x0o+1x1e", Silu).contains("a reflection negates the values"));
+    assert!(sphere("", Tanh).contains("no column"));
+    let coarse = S2ActivationConfig::new(&irreps("1x0e+1x1o"), Tanh).with_resolution([2, 3]).init(&Device::flex());
+    assert!(message(coarse.map(|_| ())).contains("latitudes"));
     let norm = NormActivationConfig::new(&irreps("1x1o"), Silu);
     for epsilon in [0.0, -1.0, f64::NAN, 1e-30] {
         let result = norm.clone().with_epsilon(epsilon).init(&Device::flex());

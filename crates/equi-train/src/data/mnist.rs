@@ -96,10 +96,11 @@ impl Digits {
 
 /// Reads the four files in `folder`; every byte is verified by its SHA-256.
 pub fn load(folder: &Path) -> Result<Digits, DataError> {
-    let files: Result<Vec<_>, _> = FILES.par_iter().map(|file| file.read(folder)).collect();
+    // All are read before one may fail, so that the error is that of the first file, whoever reads it when.
+    let files: Vec<Result<_, _>> = FILES.par_iter().map(|file| file.read(folder)).collect();
     let mut digits = Digits { pixels: Vec::new(), labels: Vec::new() };
-    for (file, entries) in FILES.iter().zip(files?) {
-        if file.labels { &mut digits.labels } else { &mut digits.pixels }.extend(entries);
+    for (file, entries) in FILES.iter().zip(files) {
+        if file.labels { &mut digits.labels } else { &mut digits.pixels }.extend(entries?);
     }
     Ok(digits)
 }
