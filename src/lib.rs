@@ -15,3 +15,7 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/from-e3nn.md")]
 struct FromE3nn;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/from-se3-transformer.md")]
+struct FromSE3Transformer;
