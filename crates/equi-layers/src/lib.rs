@@ -6,6 +6,7 @@
 pub mod error;
 pub mod graph;
 pub mod import;
+mod length;
 pub mod o3;
 pub mod planar;
 pub mod se3_transformer;

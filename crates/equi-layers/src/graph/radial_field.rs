@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::points::check;
 use super::{Graph, Points, ScalarMlp};
 use crate::error::{LayerError, Result};
+use crate::length::root;
 use crate::weights::Weights;
 
 /// Configuration of [`RadialField`].
@@ -133,7 +134,5 @@ impl RadialField {
 
 /// `|v|`, `[rows, 1]`, with gradient zero where it is zero.
 fn length(vectors: Tensor<2>) -> Tensor<2> {
-    let squared = vectors.powi_scalar(2).sum_dim(1);
-    let zero = squared.clone().equal_scalar(0.0);
-    squared.mask_fill(zero.clone(), 1.0).sqrt().mask_fill(zero, 0.0)
+    root(vectors.powi_scalar(2).sum_dim(1))
 }

@@ -5,6 +5,7 @@ use equi_core::o3::{Irreps, RadialBasis, RadialFunction, SphericalHarmonics};
 
 use crate::error::{LayerError, Result};
 use crate::graph::Graph;
+use crate::length::root;
 
 /// Harmonics `Y(x_i - x_j)` of the direction from the sender `j` to the receiver `i`, and functions of the distance that vanish, with
 /// all derivatives, at the cut-off and where points coincide.
@@ -54,10 +55,7 @@ impl EdgeEmbedding {
     /// If there are not as many rows as nodes, or not three columns.
     pub fn forward(&self, graph: &Graph, positions: Tensor<2>) -> EdgeFeatures {
         let directions = graph.displacements(positions);
-        let squared = directions.clone().square().sum_dim(1);
-        // The root has no derivative at zero: there it is taken of 1.
-        let zero = squared.clone().equal_scalar(0.0);
-        let distances = squared.mask_fill(zero.clone(), 1.0).sqrt().mask_fill(zero, 0.0);
+        let distances = root(directions.clone().square().sum_dim(1));
         // The squares of all functions sum to about 1.
         let radial = self.basis.forward(distances) * (self.basis.number() as f64).sqrt();
         EdgeFeatures { harmonics: self.harmonics.forward(directions), radial }

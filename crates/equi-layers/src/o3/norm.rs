@@ -6,6 +6,7 @@ use equi_core::o3::{Irrep, Irreps, MulIrrep};
 
 use super::copies::{Copies, check_columns, check_features};
 use crate::error::Result;
+use crate::length::root;
 
 /// The norm of every copy, which no isometry changes; e3nn's `o3.Norm`. Zero has the gradient zero.
 #[derive(Module, Debug)]
@@ -50,10 +51,7 @@ impl IrrepsNorm {
     /// If the columns are not those of the irreps.
     pub fn forward(&self, features: Tensor<2>) -> Tensor<2> {
         check_features("IrrepsNorm", &self.input, &features);
-        let squared = self.copies.squared_norms(features);
-        // The root has no derivative at zero: there it is taken of 1.
-        let zero = squared.clone().equal_scalar(0.0);
-        squared.mask_fill(zero.clone(), 1.0).sqrt().mask_fill(zero, 0.0)
+        root(self.copies.squared_norms(features))
     }
 }
 

@@ -12,6 +12,7 @@ use equi_core::check::FieldMap;
 
 use super::fields::{Run, map_runs, require_permutations, runs};
 use crate::error::Result;
+use crate::length::root;
 
 /// The maximum over the channels of each field, which does not change when the group permutes them.
 #[derive(Module, Debug)]
@@ -88,10 +89,7 @@ impl NormPool {
 
 /// `[batch, fields, size, pixels]` to `[batch, fields, 1, pixels]`, with a finite gradient everywhere.
 fn norm(vectors: Tensor<4>) -> Tensor<4> {
-    let squares = (vectors.clone() * vectors).sum_dim(2);
-    let zero = squares.clone().equal_elem(0.0);
-    // The slope of the root at zero is infinite: there, take that of a constant instead.
-    squares.mask_fill(zero.clone(), 1.0).sqrt().mask_fill(zero, 0.0)
+    root((vectors.clone() * vectors).sum_dim(2))
 }
 
 macro_rules! invariant_traits {

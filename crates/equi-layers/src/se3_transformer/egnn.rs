@@ -11,6 +11,7 @@ use equi_core::ops::{gather, segment_sum, silu};
 use super::convolution::Surroundings;
 use super::feed_forward::FeedForwardBlock;
 use super::fibre::{Fibre, FibreFeatures};
+use crate::length::root;
 use crate::weights::Weights;
 
 /// Deviation of the weights at the start: the block hardly changes anything.
@@ -173,7 +174,8 @@ impl EgnnBlock {
 /// The norms `[edges, channels]`, and what to divide by for the direction: 1 where there is none.
 fn lengths(difference: &Tensor<3>) -> (Tensor<2>, Tensor<2>) {
     let squares: Tensor<2> = difference.clone().powi_scalar(2).sum_dim(1).squeeze_dim(1);
-    let zero = squares.clone().equal_scalar(0.0);
-    let divisor = squares.mask_fill(zero.clone(), 1.0).sqrt();
-    (divisor.clone().mask_fill(zero, 0.0), divisor)
+    let length = root(squares);
+    // `+ 1` where the length is zero: a mask that is filled would not do for no edges.
+    let none = length.clone().detach().equal_scalar(0.0).float().cast(length.dtype());
+    (length.clone(), length + none)
 }

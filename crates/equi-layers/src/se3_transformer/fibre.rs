@@ -146,6 +146,14 @@ impl FibreFeatures {
         Self { degrees: degrees.collect() }
     }
 
+    /// Of no node, on the device and in the precision of a parameter. It takes part, so that there is something to differentiate.
+    pub(super) fn without_rows(fibre: &Fibre, parameter: Tensor<1>) -> Self {
+        let options = (&parameter.device(), parameter.dtype());
+        let part: Tensor<3> = parameter.sum().reshape([1, 1, 1]);
+        let none = |(degree, channels)| (degree, Tensor::zeros([0, 2 * degree + 1, channels], options) + part.clone());
+        Self { degrees: fibre.iter().map(none).collect() }
+    }
+
     pub(super) fn mapped_rows(&self, map: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
         let degrees = self.degrees.iter().map(|(&degree, features)| {
             let [rows, components, channels] = features.dims();

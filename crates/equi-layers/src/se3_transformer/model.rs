@@ -18,6 +18,7 @@ use super::linear::FibreLinear;
 use super::norm::FibreNorm;
 use super::rotary::{Rotary, angles};
 use crate::graph::Graph;
+use crate::length::root;
 
 /// How much distances count as positions of a rotary embedding.
 const ROTARY_DISTANCE: f64 = 100.0;
@@ -226,6 +227,9 @@ impl SE3Transformer {
     ) -> FibreFeatures {
         let config = &*self.config;
         self.check(graph, &features, &positions, edges.as_ref(), hops.as_ref(), global.as_ref());
+        if graph.nodes() == 0 {
+            return FibreFeatures::without_rows(&config.fibre_out(), self.input.radial[0].input_shift.val());
+        }
         let sequence = (config.num_positions.is_some() || config.rotary_position)
             .then(|| sequence.unwrap_or_else(|| places(graph, &positions)));
         if let (Some(embedding), Some(sequence)) = (&self.position_embedding, &sequence) {
@@ -285,11 +289,11 @@ impl SE3Transformer {
         features: Option<Tensor<2>>,
     ) -> Surroundings<'a> {
         let config = &*self.config;
-        let positions = if config.differentiable_coors { positions } else { positions.detach() };
+        // Nothing flows back from no edge, and flex cannot fill a part of nothing.
+        let flows = config.differentiable_coors && graph.edges() > 0;
+        let positions = if flows { positions } else { positions.detach() };
         let differences = graph.displacements(positions);
-        let squares = differences.clone().powi_scalar(2).sum_dim(1);
-        let coincident = squares.clone().equal_scalar(0.0);
-        let distances = squares.mask_fill(coincident.clone(), 1.0).sqrt().mask_fill(coincident, 0.0);
+        let distances = root(differences.clone().powi_scalar(2).sum_dim(1));
         let mut radial = Vec::new();
         if config.fourier_encode_dist {
             let scales = (0..config.rel_dist_num_fourier_features).map(|f| 0.5_f64.powi(f as i32));

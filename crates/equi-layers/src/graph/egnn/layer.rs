@@ -10,6 +10,7 @@ use super::{Aggregation, EgnnConfig, Normalization};
 use crate::graph::activated::{linear_silu, with_bias};
 use crate::graph::points::check;
 use crate::graph::{Graph, Points};
+use crate::length::root;
 use crate::weights::Weights;
 
 /// Keeps the quotient of the reference's `normalize` finite.
@@ -189,17 +190,14 @@ impl EgnnLayer {
     /// Differences divided as the options say. Nodes in the same place have no direction: theirs is zero, with gradient
     /// zero through the length.
     fn normalized(&self, differences: Tensor<2>, squared: Tensor<2>) -> Tensor<2> {
-        let coincident = || squared.clone().equal_scalar(0.0);
         match self.normalization {
             Normalization::None => differences,
             Normalization::Unit => {
-                let length = squared.clone().detach().sqrt() + EPSILON;
-                differences / length.mask_fill(coincident(), 1.0)
+                let coincident = squared.clone().equal_scalar(0.0);
+                let length = squared.detach().sqrt() + EPSILON;
+                differences / length.mask_fill(coincident, 1.0)
             }
-            Normalization::Shifted => {
-                let length = squared.clone().mask_fill(coincident(), 1.0).sqrt().mask_fill(coincident(), 0.0);
-                differences / (length + 1.0)
-            }
+            Normalization::Shifted => differences / (root(squared) + 1.0),
         }
     }
 }
