@@ -7,8 +7,8 @@ mod golden;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bool, DType, Device, Gradients, Tensor, TensorData};
-use equi_layers::import::SE3Checkpoint;
-use equi_layers::se3_transformer::{DenseInputs, SE3Transformer, SE3TransformerConfig};
+use equi_layers::import::{SE3Checkpoint, StateDict};
+use equi_layers::se3_transformer::{DenseInputs, Keys, SE3Transformer, SE3TransformerConfig};
 use golden::{Array, Tensors};
 use std::path::PathBuf;
 
@@ -148,6 +148,35 @@ fn outputs_and_gradients_of_all_weights_are_those_of_the_reference() {
         let squares = |norms: &[f64]| norms.iter().map(|x| x * x).sum::<f64>();
         let error = (squares(&ours) / squares(&theirs) - 1.0).abs();
         assert!(error < 1e-6, "{name}: all gradients together are off by {error:e}");
+    }
+}
+
+fn bases() -> StateDict {
+    StateDict::open(folder().join("basis_Q.safetensors")).unwrap()
+}
+
+#[test]
+fn what_is_read_is_written() {
+    for name in ["deg2_depth1", "deg3_depth2_small_radial", "deg2_masked_edges"] {
+        let dict = StateDict::open(folder().join(format!("{name}.state.safetensors"))).unwrap();
+        let model = SE3Checkpoint::new(dict.clone(), bases()).to_model(&case(name), &Device::flex()).unwrap();
+        assert!(SE3Checkpoint::of_model(&model, bases()).unwrap().state_dict() == &dict, "{name}");
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let device = Device::flex();
+    let config = || SE3TransformerConfig::new(3).with_heads(2).with_dim_head(2).with_radial_hidden(4);
+    for config in [
+        config().with_use_null_kv(true).with_norm_gated_scale(true).with_norm_out(true).with_num_conv_layers(1),
+        config().with_one_headed_key_values(true).with_use_null_kv(true).with_global_feats_dim(Some(2)),
+        config().with_keys(Keys::Linear).with_num_tokens(Some(4)).with_num_positions(Some(5)).with_reduce_dim_out(true),
+        config().with_use_egnn(true).with_egnn_feedforward(true).with_num_edge_tokens(Some(3)).with_edge_dim(2),
+    ] {
+        let checkpoint = SE3Checkpoint::of_model(&config.init(&device).unwrap(), bases()).unwrap();
+        let again = SE3Checkpoint::of_model(&checkpoint.to_model(&config, &device).unwrap(), bases()).unwrap();
+        assert!(again.state_dict() == checkpoint.state_dict(), "{config}");
     }
 }
 

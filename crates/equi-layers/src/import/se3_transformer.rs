@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
 use burn::module::Param;
 use burn::nn::Linear;
@@ -42,7 +43,31 @@ impl SE3Checkpoint {
     /// # Errors
     /// If a file cannot be read, is damaged, or holds no tensors.
     pub fn open(weights: impl AsRef<Path>, bases: impl AsRef<Path>) -> Result<Self> {
-        Ok(Self { dict: StateDict::open(weights)?, bases: StateDict::open(bases)? })
+        Ok(Self::new(StateDict::open(weights)?, StateDict::open(bases)?))
+    }
+
+    /// A state dict and the bases `Q.{J}.{in}.{out}`, from wherever they are.
+    pub fn new(dict: StateDict, bases: StateDict) -> Self {
+        Self { dict, bases }
+    }
+
+    /// The checkpoint that a network of ours would leave where the bases are these, in the precision of its weights. What
+    /// [`to_model`](Self::to_model) has read comes back bit for bit.
+    ///
+    /// # Errors
+    /// [`ImportError::Unstated`] if a basis is missing; [`ImportError::Unsupported`] for options whose meaning differs there.
+    pub fn of_model(model: &SE3Transformer, bases: StateDict) -> Result<Self> {
+        let mut model = model.clone();
+        let config = model.config().clone();
+        let empty = Self::new(StateDict::default(), bases);
+        empty.check(&config)?;
+        let dict = Mapping::new(&empty.bases, &mut model, &config)?.written();
+        Ok(Self { dict, ..empty })
+    }
+
+    /// The state dict.
+    pub fn state_dict(&self) -> &StateDict {
+        &self.dict
     }
 
     /// Our network with the weights of the checkpoint. `config` must say what the network was built with.
@@ -63,14 +88,9 @@ impl SE3Checkpoint {
         let options = options.into();
         let mut model = config.init(options.clone())?;
         let dtype = model.angular_dtype();
-        let reader = Reader { bases: &self.bases, device: &options.device, dtype, entries: Vec::new(), unstated: None };
-        let (entries, unstated) = reader.model(&mut model, config);
-        if let Some(message) = unstated {
-            return Err(ImportError::Unstated(message));
-        }
-        let expected: BTreeMap<String, Vec<usize>> =
-            entries.iter().map(|entry| (entry.key.clone(), entry.shape.clone())).collect();
-        let differences = differences(&self.used(), &expected);
+        let mapping = Mapping::new(&self.bases, &mut model, config)?;
+        let expected = mapping.shapes();
+        let differences = differences(&self.dict, &expected);
         if !differences.is_empty() {
             return Err(ImportError::Architecture(Box::new(Differences {
                 architecture: format!(
@@ -83,17 +103,8 @@ impl SE3Checkpoint {
                 advice: Some("the options must be those that the network was built with".to_owned()),
             })));
         }
-        for entry in entries {
-            let values: Vec<f64> = self.dict.get(&entry.key).expect("a key that was checked").iter().collect();
-            (entry.write)(&values)?;
-        }
+        mapping.read(&self.dict, &options.device, dtype)?;
         Ok(model)
-    }
-
-    /// Without what follows from the options.
-    fn used(&self) -> StateDict {
-        let computed = |key: &str| key == "rotary_pos_emb.inv_freq";
-        self.dict.iter().filter(|(key, _)| !computed(key)).map(|(key, data)| (key.to_owned(), data.clone())).collect()
     }
 
     fn check(&self, config: &SE3TransformerConfig) -> Result<()> {
@@ -123,60 +134,137 @@ impl SE3Checkpoint {
     }
 }
 
-/// Collects where every tensor of the checkpoint goes.
-struct Reader<'a> {
+/// A parameter of any rank.
+trait Parameter {
+    fn data(&self) -> TensorData;
+    fn replace(&mut self, values: Vec<f64>, device: &Device, dtype: DType);
+}
+
+impl<const D: usize> Parameter for Param<Tensor<D>> {
+    fn data(&self) -> TensorData {
+        self.val().into_data()
+    }
+
+    fn replace(&mut self, values: Vec<f64>, device: &Device, dtype: DType) {
+        *self = parameter(TensorData::new(values, self.dims()), device, dtype);
+    }
+}
+
+/// Where a number of a tensor of theirs is in a parameter of ours, and what it is multiplied with there: 1 or -1.
+type Place = Box<dyn Fn(usize) -> (usize, f64)>;
+
+/// A tensor of the checkpoint.
+struct Theirs {
+    key: String,
+    shape: Vec<usize>,
+    place: Place,
+}
+
+/// A parameter of ours, and the tensors of the checkpoint that make it up.
+struct Counterpart<'a> {
+    ours: &'a mut dyn Parameter,
+    theirs: Vec<Theirs>,
+}
+
+/// All tensors of the checkpoint beside ours, to be read or written.
+struct Mapping<'a> {
     bases: &'a StateDict,
-    device: &'a Device,
-    dtype: DType,
-    entries: Vec<Entry<'a>>,
+    counterparts: Vec<Counterpart<'a>>,
+    /// Key and shape of what must be zero, because we have nothing of that kind.
+    zeros: Vec<(String, Vec<usize>)>,
     unstated: Option<String>,
 }
 
-/// Takes the numbers of a tensor to where they belong.
-type Write<'a> = Box<dyn FnOnce(&[f64]) -> Result<()> + 'a>;
+impl<'a> Mapping<'a> {
+    /// # Errors
+    /// [`ImportError::Unstated`] if something is missing among the bases.
+    fn new(bases: &'a StateDict, model: &'a mut SE3Transformer, config: &SE3TransformerConfig) -> Result<Self> {
+        let mut mapping = Self { bases, counterparts: Vec::new(), zeros: Vec::new(), unstated: None };
+        mapping.model(model, config);
+        match mapping.unstated {
+            Some(message) => Err(ImportError::Unstated(message)),
+            None => Ok(mapping),
+        }
+    }
 
-/// A tensor of the checkpoint.
-struct Entry<'a> {
-    key: String,
-    shape: Vec<usize>,
-    write: Write<'a>,
-}
+    /// What the checkpoint should hold.
+    fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        let theirs = self.counterparts.iter().flat_map(|counterpart| &counterpart.theirs);
+        let theirs = theirs.map(|theirs| (theirs.key.clone(), theirs.shape.clone()));
+        theirs.chain(self.zeros.iter().cloned()).collect()
+    }
 
-impl<'a> Reader<'a> {
-    fn push(&mut self, key: String, shape: Vec<usize>, write: impl FnOnce(&[f64]) -> Result<()> + 'a) {
-        self.entries.push(Entry { key, shape, write: Box::new(write) });
+    /// Their numbers into ours.
+    ///
+    /// # Panics
+    /// If `dict` has other keys or [`shapes`](Self::shapes).
+    fn read(self, dict: &StateDict, device: &Device, dtype: DType) -> Result<()> {
+        let values = |key: &str| dict.get(key).expect("a key that was checked").iter::<f64>();
+        for (key, _) in self.zeros {
+            if values(&key).any(|value| value != 0.0) {
+                return Err(ImportError::Unsupported(format!(
+                    "`{key}` is not zero: a fixed vector that nodes attend to breaks the symmetry, so this network is not imported"
+                )));
+            }
+        }
+        for Counterpart { ours, theirs } in self.counterparts {
+            let mut numbers = vec![0.0; theirs.iter().map(|theirs| theirs.shape.iter().product::<usize>()).sum()];
+            for Theirs { key, place, .. } in theirs {
+                for (at, value) in values(&key).enumerate() {
+                    let (to, factor) = place(at);
+                    numbers[to] = factor * value;
+                }
+            }
+            ours.replace(numbers, device, dtype);
+        }
+        Ok(())
+    }
+
+    /// Our numbers as theirs.
+    fn written(self) -> StateDict {
+        let mut tensors = Vec::new();
+        let mut precision = DType::F32;
+        for Counterpart { ours, theirs } in self.counterparts {
+            let data = ours.data();
+            precision = data.dtype();
+            let numbers: Vec<f64> = data.iter().collect();
+            for Theirs { key, shape, place } in theirs {
+                let value = |at| {
+                    let (from, factor) = place(at);
+                    factor * numbers[from]
+                };
+                let values: Vec<f64> = (0..shape.iter().product()).map(value).collect();
+                tensors.push((key, TensorData::new(values, shape).convert_dtype(precision)));
+            }
+        }
+        let zero =
+            |shape: Vec<usize>| TensorData::new(vec![0.0; shape.iter().product()], shape).convert_dtype(precision);
+        tensors.extend(self.zeros.into_iter().map(|(key, shape)| (key, zero(shape))));
+        tensors.into_iter().collect()
+    }
+
+    fn push(&mut self, ours: &'a mut dyn Parameter, theirs: Vec<Theirs>) {
+        self.counterparts.push(Counterpart { ours, theirs });
     }
 
     /// A tensor of the same numbers in the same order.
-    fn same<const D: usize>(&mut self, key: String, shape: Vec<usize>, param: &'a mut Param<Tensor<D>>) {
-        let (device, dtype) = (self.device, self.dtype);
-        self.push(key, shape, move |values| {
-            *param = parameter(TensorData::new(values.to_vec(), param.dims()), device, dtype);
-            Ok(())
-        });
+    fn same(&mut self, key: String, shape: Vec<usize>, ours: &'a mut dyn Parameter) {
+        self.push(ours, vec![Theirs { key, shape, place: Box::new(|at| (at, 1.0)) }]);
     }
 
     /// `torch.nn.Linear` keeps `[out, in]`.
     fn linear(&mut self, key: &str, linear: &'a mut Linear) {
         let [input, output] = linear.weight.dims();
-        let (device, dtype) = (self.device, self.dtype);
-        let weight = &mut linear.weight;
-        self.push(format!("{key}.weight"), vec![output, input], move |values| {
-            let turned = (0..input * output).map(|at| values[at % output * input + at / output]).collect::<Vec<_>>();
-            *weight = parameter(TensorData::new(turned, [input, output]), device, dtype);
-            Ok(())
-        });
+        let place = move |at| (at % input * output + at / input, 1.0);
+        let shape = vec![output, input];
+        let weight = Theirs { key: format!("{key}.weight"), shape, place: Box::new(place) };
+        self.push(&mut linear.weight, vec![weight]);
         if let Some(bias) = &mut linear.bias {
             self.same(format!("{key}.bias"), vec![output], bias);
         }
     }
 
-    /// Where all tensors go, and what is missing among the bases.
-    fn model(
-        mut self,
-        model: &'a mut SE3Transformer,
-        config: &SE3TransformerConfig,
-    ) -> (Vec<Entry<'a>>, Option<String>) {
+    fn model(&mut self, model: &'a mut SE3Transformer, config: &SE3TransformerConfig) {
         let (input, hidden, output) = (config.fibre_in(), config.fibre_hidden(), config.fibre_unreduced());
         for (key, embedding) in [
             ("token_emb", &mut model.token_embedding),
@@ -214,7 +302,6 @@ impl<'a> Reader<'a> {
         if let Some(reduction) = &mut model.reduction {
             self.fibre_linear("linear_out", &output, &output, reduction);
         }
-        (self.entries, self.unstated)
     }
 
     fn fibre_linear(&mut self, key: &str, input: &Fibre, output: &Fibre, linear: &'a mut FibreLinear) {
@@ -267,37 +354,24 @@ impl<'a> Reader<'a> {
         self.same(format!("{key}.4.weight"), vec![width], hidden_scale);
         self.same(format!("{key}.4.bias"), vec![width], hidden_shift);
 
-        let factors: Vec<f64> = (from.abs_diff(to)..=from + to).map(|j| self.factor(j, from, to)).collect();
+        let factors: Rc<[f64]> = (from.abs_diff(to)..=from + to).map(|j| self.factor(j, from, to)).collect();
         let kernels = factors.len();
-        let (device, dtype) = (self.device, self.dtype);
-        // Rows `(o i f)` and the bias beside them, in one tensor of ours: `[i, (hidden + 1) f o]`.
+        // Their rows are `(o i f)`, and biases beside them; ours are `[i, (hidden + 1) f o]`.
         let rows = outputs * inputs * kernels;
-        let cell =
-            std::rc::Rc::new(std::cell::RefCell::new((output, vec![0.0; inputs * (width + 1) * kernels * outputs])));
-        let fill = move |cell: &std::cell::RefCell<(&'a mut Param<Tensor<2>>, Vec<f64>)>,
-                         values: &[f64],
-                         first: usize,
-                         count: usize| {
-            let (param, ours) = &mut *cell.borrow_mut();
-            for (row, values) in values.chunks_exact(count).enumerate() {
-                let (o, i, f) = (row / (inputs * kernels), row / kernels % inputs, row % kernels);
-                for (h, value) in values.iter().enumerate() {
-                    ours[((i * (width + 1) + first + h) * kernels + f) * outputs + o] = factors[f] * value;
-                }
-            }
-            **param = parameter(TensorData::new(ours.clone(), param.dims()), device, dtype);
+        let place = move |row: usize, column: usize| {
+            let (o, i, f) = (row / (inputs * kernels), row / kernels % inputs, row % kernels);
+            (((i * (width + 1) + column) * kernels + f) * outputs + o, factors[f])
         };
-        let (of_weight, of_bias) = (cell.clone(), cell);
-        let fill = std::rc::Rc::new(fill);
-        let fill_bias = fill.clone();
-        self.push(format!("{key}.6.weight"), vec![rows, width], move |values| {
-            fill(&of_weight, values, 0, width);
-            Ok(())
-        });
-        self.push(format!("{key}.6.bias"), vec![rows], move |values| {
-            fill_bias(&of_bias, values, width, 1);
-            Ok(())
-        });
+        let of_bias = place.clone();
+        let theirs = vec![
+            Theirs {
+                key: format!("{key}.6.weight"),
+                shape: vec![rows, width],
+                place: Box::new(move |at| place(at / width, at % width)),
+            },
+            Theirs { key: format!("{key}.6.bias"), shape: vec![rows], place: Box::new(move |row| of_bias(row, width)) },
+        ];
+        self.push(output, theirs);
     }
 
     /// What their kernel `J` is of ours: harmonics of the opposite direction, and the sign of the null vector.
@@ -352,15 +426,8 @@ impl<'a> Reader<'a> {
                 false => vec![config.heads, config.dim_head, 2 * degree + 1],
             };
             self.same(format!("{key}.{name}.0"), shape(0), param);
-            for (degree, _) in fibre.iter().filter(|&(degree, _)| degree > 0) {
-                let name = format!("{key}.{name}.{degree}");
-                self.push(name.clone(), shape(degree), move |values| match values.iter().all(|&value| value == 0.0) {
-                    true => Ok(()),
-                    false => Err(ImportError::Unsupported(format!(
-                        "`{name}` is not zero: a fixed vector that nodes attend to breaks the symmetry, so this network is not imported"
-                    ))),
-                });
-            }
+            let higher = fibre.iter().filter(|&(degree, _)| degree > 0);
+            self.zeros.extend(higher.map(|(degree, _)| (format!("{key}.{name}.{degree}"), shape(degree))));
         }
         for (name, param) in
             [("to_global_k", &mut attention.global_keys), ("to_global_v", &mut attention.global_values)]
