@@ -37,8 +37,8 @@ impl Cloud {
                 let r: [f64; 3] = std::array::from_fn(|axis| positions[i][axis] - positions[j][axis]);
                 let square = dot(r, r) + 0.25; // Charges are a little spread out.
                 let strength = charges[j] + 3.0 * dot(r, old[j]) / square;
-                for axis in 0..3 {
-                    dipoles[i][axis] += 0.3 * (strength * r[axis] - old[j][axis]) / square.powf(1.5);
+                for (axis, r) in r.into_iter().enumerate() {
+                    dipoles[i][axis] += 0.3 * (strength * r - old[j][axis]) / square.powf(1.5);
                 }
             }
         }
