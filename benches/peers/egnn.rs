@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use burn::module::{ModuleMapper, Param};
-use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use equi::layers::graph::{EdgeList, Egnn, Graph, Points};
 use equi::layers::import::{Architecture, EgnnCheckpoint, EgnnOptions, Qm9Egnn, StateDict};
 
+mod derivatives;
 mod serve;
 mod workload;
 
+use derivatives::Derivatives;
 use serve::{Failure, Named, Workload, finish, unknown};
 use workload::{Batch, Network, Training};
 
@@ -31,17 +32,6 @@ impl Reference for Egnn {
 impl Reference for Qm9Egnn {
     fn state_dict(&self, architecture: &Architecture) -> Named {
         named(&architecture.qm9_state_dict(self))
-    }
-}
-
-/// Puts the gradient of every parameter in its place; zero where the loss does not depend on it.
-struct Derivatives<'a>(&'a Gradients);
-
-impl ModuleMapper for Derivatives<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let value = param.val();
-        let gradient = value.grad(self.0).unwrap_or_else(|| value.inner().zeros_like());
-        Param::initialized(param.id, gradient)
     }
 }
 

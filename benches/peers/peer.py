@@ -4,6 +4,7 @@ A side has
 
     PEER, TITLE                           what is measured against, and the heading of the results
     WORKLOADS                             name -> (what it is, {action: timed repetitions in one turn}); none: compared, not timed
+    ALONE                                 if there are any: names of workloads that only our side is measured on
     write(name, folder)                   writes weights and inputs of a workload to {name}.safetensors, from a fixed seed
     variants(name)                        more rows with --variants: name -> (arguments of the process, file to load)
     load(name, path, exact, options)      the workload: `parameters`, the actions as methods, `results()` as f64 tensors by name;

@@ -81,7 +81,9 @@ class Peer:
 
 
 def agree(peers, theirs, workload, folder):
-    """Worst relative difference of each process to the peer in f64, over all tensors of the results."""
+    """Worst relative difference of each process to the peer in f64, over all tensors of the results; nothing without the peer."""
+    if all(p.name != theirs for p in peers):
+        return {}
     exact = folder / f"{workload}.exact.safetensors"
     next(p for p in peers if p.name == theirs).ask("exact", workload, exact)
     exact = load_file(exact)
@@ -227,10 +229,10 @@ def table(report):
         if result["busy"] is not None:
             lines += ["", f"- Other processes used {result['busy']:.0%} of the cores just before."]
         for peer, facts in result["peers"].items():
-            gap, rest = result["check"][peer], facts["memory_at_rest_mib"]
+            gap, rest = result["check"].get(peer), facts["memory_at_rest_mib"]
             rest = "" if rest is None else f", {rest:.0f} MiB at rest"
-            lines.append(f"- {peer}: {facts['version']}, {facts['loaded']}{rest}; at most {gap['difference']:.1e} from the check "
-                         f"(`{gap['tensor']}`)")
+            gap = f"at most {gap['difference']:.1e} from the check (`{gap['tensor']}`)" if gap else "not compared"
+            lines.append(f"- {peer}: {facts['version']}, {facts['loaded']}{rest}; {gap}")
     return "\n".join(lines) + "\n"
 
 
@@ -278,7 +280,9 @@ def main():
         folder = pathlib.Path(folder)
         for workload in arguments.workload or side.WORKLOADS:
             side.write(workload, folder)
-            commands = {"equi": (ours, workload), side.PEER: (theirs, workload)}
+            commands = {"equi": (ours, workload)}
+            if workload not in getattr(side, "ALONE", ()):
+                commands[side.PEER] = (theirs, workload)
             if not arguments.plain:
                 commands |= {name + RETAINED: command for name, command in commands.items()}
             if arguments.variants:
