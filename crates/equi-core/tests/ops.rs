@@ -4,8 +4,8 @@
 
 use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData, activation};
 use equi_core::ops::{
-    Segments, bias_silu, edge_silu, gate, gather, norm_gelu, radial_product, segment_max, segment_mean,
-    segment_softmax, segment_sum, silu,
+    RadialLayer, Segments, bias_silu, edge_silu, gate, gather, norm_gelu, radial_network, radial_product, segment_max,
+    segment_mean, segment_softmax, segment_sum, silu,
 };
 
 /// A device, a precision, and the relative error that rounding may cause there in sums of hundreds of numbers.
@@ -237,6 +237,50 @@ fn norm_gelu_is_its_formula() {
             },
         );
     }
+}
+
+#[test]
+fn radial_network_is_its_layers() {
+    for (setting, [rows, width]) in settings().iter().flat_map(|setting| SIZES.map(|shape| (setting, shape))) {
+        let (inputs, epsilon) = (3, 0.3);
+        let vector = [1, width];
+        let layer = |weight: &Tensor<2>, vectors: &[Tensor<2>]| {
+            let [bias, scale, shift] = [0, 1, 2].map(|place: usize| vectors[place].clone().squeeze_dim(0));
+            RadialLayer { weight: weight.clone(), bias, scale, shift }
+        };
+        assert_operation(
+            setting,
+            &format!("radial_network of {:?}", [rows, width]),
+            &[[rows, inputs], [inputs, width], vector, vector, vector, [width, width], vector, vector, vector],
+            |given| {
+                let layers = [layer(&given[1], &given[2..5]), layer(&given[5], &given[6..9])];
+                radial_network(given[0].clone(), layers, epsilon)
+            },
+            |given| {
+                let apply = |x: Tensor<2>, weight: &Tensor<2>, vectors: &[Tensor<2>]| {
+                    let sums = x.matmul(weight.clone()) + vectors[0].clone();
+                    let centred = sums.clone() - sums.mean_dim(1);
+                    let variance = centred.clone().powi_scalar(2).mean_dim(1);
+                    let normal = centred / (variance + epsilon).sqrt();
+                    activation::gelu(normal * vectors[1].clone() + vectors[2].clone())
+                };
+                let values = apply(given[0].clone(), &given[1], &given[2..5]);
+                let values = apply(values, &given[5], &given[6..9]);
+                let ones = Tensor::ones([rows, 1], (&values.device(), values.dtype()));
+                Tensor::cat(vec![values, ones], 1)
+            },
+        );
+    }
+}
+
+#[test]
+#[should_panic(expected = "takes a weight [3, channels] and a bias, scale and shift [channels]; it was given [2, 4]")]
+fn radial_network_names_shapes_that_do_not_fit() {
+    let setting = &settings()[0];
+    let matrix = |shape: [usize; 2]| numbers::<2>(shape, 1, setting, &setting.device);
+    let vector = || numbers::<1>([4], 1, setting, &setting.device);
+    let layer = |weight| RadialLayer { weight, bias: vector(), scale: vector(), shift: vector() };
+    radial_network(matrix([5, 3]), [layer(matrix([2, 4])), layer(matrix([4, 4]))], 1e-5);
 }
 
 /// Sizes `[p, i, h, F, q, o]` of a radial product: small ones, odd ones, and one of several blocks.

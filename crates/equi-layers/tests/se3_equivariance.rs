@@ -668,8 +668,38 @@ fn tensors_that_do_not_fit_are_named() {
     assert!(message(fine().with_adjacency(bonds)).contains("the adjacency must begin with [2, 5, 5]"));
     let infinite = DenseInputs::new(zeros([2, 5, 4]), zeros([2, 5, 3]) / 0.0);
     assert!(message(infinite).contains("positions must be finite"));
+    let places = SE3TransformerConfig::new(4).with_num_positions(Some(4)).init(&device).unwrap();
+    assert!(places.forward_dense(fine()).unwrap_err().to_string().contains("5 places, and num_positions is 4"));
     let sparse = SE3TransformerConfig::new(4).with_attend_sparse_neighbors(true).init(&device).unwrap();
     assert!(sparse.forward_dense(fine()).unwrap_err().to_string().contains("give the adjacency"));
+}
+
+#[test]
+#[should_panic(expected = "a graph has 5 nodes, and num_positions is 4: raise it, or give the sequence")]
+fn more_nodes_than_places_are_named() {
+    let device = Device::default();
+    let network = SE3TransformerConfig::new(4).with_num_positions(Some(4)).init(&device).unwrap();
+    let graph = Graph::new(&EdgeList::complete(5).unwrap(), &device).unwrap();
+    network.forward(&graph, SE3Inputs::new(Tensor::<2>::ones([5, 4], &device), Tensor::zeros([5, 3], &device)));
+}
+
+/// A node alone attends to itself with weight one, however small the logit: once all of `exp` underflowed.
+#[test]
+fn a_node_alone_hears_itself_whatever_its_logit() {
+    let device = Device::flex();
+    let config = SE3TransformerConfig::new(4).with_heads(2).with_dim_head(4).with_depth(1).with_seed(Some(3));
+    let outputs = [1.0, -100.0, 1000.0].map(|factor| {
+        let mut network = config.init((&device, DType::F32)).unwrap();
+        for weight in &mut network.blocks[0].attention.attention.own_keys.as_mut().unwrap().weights {
+            *weight = Param::from_tensor(weight.val() * factor);
+        }
+        let features = float(&[1.0, -2.0, 0.5, 3.0], [1, 1, 4], &device, DType::F32);
+        let positions = Tensor::<3>::zeros([1, 1, 3], &device);
+        host(network.forward_dense(DenseInputs::new(features, positions)).unwrap().scalars())
+    });
+    for other in &outputs[1..] {
+        assert!(largest_difference(&outputs[0], other) < 1e-6, "{outputs:?}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind, unary};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend};
 
+use super::composed;
 use super::extension::{BackendSegments, RowOps};
 
 impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
@@ -203,6 +204,49 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
                 prep.finish(state, product(tensors, senders))
             }
             OpsKind::UnTracked(prep) => prep.finish(product(tensors, senders)),
+        }
+    }
+
+    fn radial_network(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        next_weight: FloatTensor<Self>,
+        next_bias: FloatTensor<Self>,
+        next_scale: FloatTensor<Self>,
+        next_shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct RadialNetwork;
+
+        impl<B: RowOps> Backward<B, 9> for RadialNetwork {
+            type State = ([FloatTensor<B>; 9], f64);
+
+            fn backward(self, ops: Ops<Self::State, 9>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let ([x, a, b, c, d, e, f, g, h], epsilon) = ops.state;
+                let by_x = ops.parents[0].is_some();
+                let layers = [[a, b, c, d], [e, f, g, h]];
+                let (by_x, by_layers) = composed::radial_network_gradient::<B>(x, layers, epsilon, gradient, by_x);
+                let all = std::iter::once(by_x).chain(by_layers.into_iter().flatten().map(Some));
+                for (parent, by_parent) in ops.parents.into_iter().zip(all) {
+                    if let (Some(parent), Some(by_parent)) = (parent, by_parent) {
+                        grads.register::<B>(parent.id, by_parent);
+                    }
+                }
+            }
+        }
+
+        let tensors = [x, weight, bias, scale, shift, next_weight, next_bias, next_scale, next_shift];
+        let (tensors, nodes) = parts::<B, C, _>(tensors);
+        let network =
+            |[x, a, b, c, d, e, f, g, h]: [FloatTensor<B>; 9]| B::radial_network(x, a, b, c, d, e, f, g, h, epsilon);
+        match RadialNetwork.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((tensors.clone(), epsilon), network(tensors)),
+            OpsKind::UnTracked(prep) => prep.finish(network(tensors)),
         }
     }
 

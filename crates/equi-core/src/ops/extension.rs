@@ -144,6 +144,25 @@ pub trait RowOps: Backend {
         composed::radial_product_gradient::<Self>(features, hidden, angular, weight, senders, gradient, needed)
     }
 
+    /// Two layers `norm_gelu(x W + b)`, then a column of ones: `x [rows, inputs]`, `W [inputs, channels]`, `b`, `scale`, `shift [channels]`, and the
+    /// same for the second layer. There is a row, an input and a channel at least.
+    #[allow(clippy::too_many_arguments)]
+    fn radial_network(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        next_weight: FloatTensor<Self>,
+        next_bias: FloatTensor<Self>,
+        next_scale: FloatTensor<Self>,
+        next_shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let layers = [[weight, bias, scale, shift], [next_weight, next_bias, next_scale, next_shift]];
+        composed::radial_network::<Self>(x, layers, epsilon)
+    }
+
     /// `gelu(n)` with `n = (x - mean) / sqrt(variance + epsilon) * scale + shift` over the channels of a row, for `x [rows, channels]`,
     /// `scale, shift [channels]`. There is a row and a channel at least.
     fn norm_gelu(

@@ -12,6 +12,7 @@ mod extension;
 #[cfg(feature = "flex")]
 mod flex;
 mod memory;
+mod radial_network;
 mod radial_product;
 mod segments;
 
@@ -19,5 +20,6 @@ pub use activation::{bias_silu, gate, norm_gelu, silu};
 pub use edges::edge_silu;
 pub use extension::{BackendSegments, EdgeGradients, RowOps};
 pub use memory::{release_memory, retain_memory};
+pub use radial_network::{RadialLayer, radial_network};
 pub use radial_product::radial_product;
 pub use segments::{Rows, Segments, gather, segment_max, segment_mean, segment_softmax, segment_sum};

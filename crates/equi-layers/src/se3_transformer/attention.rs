@@ -289,7 +289,14 @@ struct Weighing {
 impl Weighing {
     fn new(logits: Tensor<2>, own: Vec<Tensor<2>>, receivers: &equi_core::ops::Segments) -> Self {
         let highest = segment_max(logits.clone().detach(), receivers);
-        let highest = own.iter().fold(highest, |highest, own| highest.max_pair(own.clone().detach()));
+        let highest = match own.iter().map(|own| own.clone().detach()).reduce(Tensor::max_pair) {
+            Some(own) => {
+                // The maximum over no neighbours is given as zero, which is not one of the logits.
+                let alone = receivers.sizes(&highest).equal_scalar(0.0).repeat_dim(1, highest.dims()[1]);
+                highest.max_pair(own.clone()).mask_where(alone, own)
+            }
+            None => highest,
+        };
         let edges = (logits - gather(highest.clone(), receivers)).exp();
         let own: Vec<_> = own.into_iter().map(|logits| (logits - highest.clone()).exp()).collect();
         let sum = segment_sum(edges.clone(), receivers);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
-use equi_core::ops::{norm_gelu, radial_product, segment_mean};
+use equi_core::ops::{RadialLayer, radial_network, radial_product, segment_mean};
 
 use super::angular::couplings;
 use super::fibre::{Fibre, FibreFeatures};
@@ -76,11 +76,15 @@ impl RadialNetwork {
 
     /// The hidden values and 1, `[edges, hidden + 1]`.
     fn values(&self, radial: Tensor<2>) -> Tensor<2> {
-        let rows = radial.dims()[0];
-        let x = norm_gelu(self.input.forward(radial), self.input_scale.val(), self.input_shift.val(), EPSILON);
-        let x = norm_gelu(self.hidden.forward(x), self.hidden_scale.val(), self.hidden_shift.val(), EPSILON);
-        let one = Tensor::ones([rows, 1], (&x.device(), x.dtype()));
-        Tensor::cat(vec![x, one], 1)
+        let layer = |linear: &Linear, scale: &Param<Tensor<1>>, shift: &Param<Tensor<1>>| RadialLayer {
+            weight: linear.weight.val(),
+            bias: linear.bias.as_ref().expect("built with one").val(),
+            scale: scale.val(),
+            shift: shift.val(),
+        };
+        let first = layer(&self.input, &self.input_scale, &self.input_shift);
+        let second = layer(&self.hidden, &self.hidden_scale, &self.hidden_shift);
+        radial_network(radial, [first, second], EPSILON)
     }
 }
 

@@ -145,14 +145,17 @@ impl SE3Transformer {
     /// [`SE3TransformerConfig::neighbours`](super::SE3TransformerConfig::neighbours).
     ///
     /// # Errors
-    /// [`LayerError::Graph`] for tensors that do not fit each other, positions that are not finite, or bonds that are missing though
-    /// the options use them; [`LayerError::Core`] for more nodes or edges than an index of 32 bits can number.
+    /// [`LayerError::Graph`] for tensors that do not fit each other, more places than `num_positions`, positions that are not finite, or bonds that
+    /// are missing though the options use them; [`LayerError::Core`] for more nodes or edges than an index of 32 bits can number.
     ///
     /// # Panics
     /// As [`forward`](Self::forward) does.
     pub fn forward_dense(&self, inputs: DenseInputs) -> Result<DenseOutput> {
         let [batch, places, dimensions] = inputs.positions.dims();
         check_shapes(&inputs, [batch, places, dimensions])?;
+        if let Some(most) = self.config.num_positions.filter(|&most| places > most) {
+            return Err(LayerError::Graph(format!("there are {places} places, and num_positions is {most}: raise it")));
+        }
         let device = inputs.positions.device();
         let real: Vec<bool> = match &inputs.mask {
             Some(mask) => read(mask.clone()),

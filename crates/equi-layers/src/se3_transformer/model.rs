@@ -189,12 +189,14 @@ impl SE3Transformer {
 
     /// The features of the nodes after the network, of the degrees of [`fibre_out`](SE3TransformerConfig::fibre_out).
     ///
-    /// The neighbours are those of the graph, whatever the options say about radius and number: make the graph with
+    /// The neighbours are those of the graph, whatever the options say about radius, number, bonds and `causal`: make the graph with
     /// [`SE3TransformerConfig::neighbours`] to follow them. What belongs to edges comes in the order of the graph: bring yours into it with
     /// [`Graph::arrange`].
     ///
     /// # Panics
-    /// If a shape is not the one that the options and the graph ask for, or something they ask for is missing or not asked for.
+    /// If a shape is not the one that the options and the graph ask for, or something they ask for is missing or not asked for; if a graph has more
+    /// nodes than `num_positions` and there is no `sequence`. Tokens, hops and places in a sequence must be below their numbers: some
+    /// backends panic where they are not, others read what is not theirs.
     pub fn forward(&self, graph: &Graph, inputs: SE3Inputs) -> FibreFeatures {
         let SE3Inputs { nodes, positions, edges, hops, sequence, global } = inputs;
         let features = match (nodes, &self.token_embedding) {
@@ -227,11 +229,26 @@ impl SE3Transformer {
     ) -> FibreFeatures {
         let config = &*self.config;
         self.check(graph, &features, &positions, edges.as_ref(), hops.as_ref(), global.as_ref());
+        let uses_sequence = config.num_positions.is_some() || config.rotary_position;
+        match (&sequence, config.num_positions) {
+            (Some(sequence), _) if uses_sequence => {
+                let wanted = [graph.nodes()];
+                assert_eq!(sequence.dims(), wanted, "this network takes places in a sequence {wanted:?} on this graph");
+            }
+            (None, Some(most)) => {
+                let largest = (0..graph.graphs()).map(|member| graph.members().rows_of(member).len()).max();
+                let largest = largest.unwrap_or(0);
+                assert!(
+                    largest <= most,
+                    "a graph has {largest} nodes, and num_positions is {most}: raise it, or give the sequence"
+                );
+            }
+            _ => {}
+        }
         if graph.nodes() == 0 {
             return FibreFeatures::without_rows(&config.fibre_out(), self.input.radial[0].input_shift.val());
         }
-        let sequence = (config.num_positions.is_some() || config.rotary_position)
-            .then(|| sequence.unwrap_or_else(|| places(graph, &positions)));
+        let sequence = uses_sequence.then(|| sequence.unwrap_or_else(|| places(graph, &positions)));
         if let (Some(embedding), Some(sequence)) = (&self.position_embedding, &sequence) {
             let places = FibreFeatures::scalars(embed(embedding, sequence.clone()));
             features = features.plus(&places);

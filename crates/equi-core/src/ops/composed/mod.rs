@@ -4,8 +4,10 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::IndexingUpdateOp;
 
+mod radial_network;
 mod radial_product;
 
+pub(super) use radial_network::{radial_network, radial_network_gradient};
 pub(super) use radial_product::{radial_product, radial_product_gradient};
 
 use super::extension::{BackendSegments, EdgeGradients, RowOps};
