@@ -113,7 +113,11 @@ fn unknown_names_list_the_known_ones() {
         2,
         &["mnist-rot has no arm `linear`", "augmented"],
     );
-    fails(&run(equi(&["compare", "nbody", "--model", "cnn"])), 2, &["`cnn`", "egnn, radial-field"]);
+    fails(
+        &run(equi(&["compare", "nbody", "--model", "cnn"])),
+        2,
+        &["`cnn`", "egnn, radial-field, se3-transformer, tensor-field"],
+    );
     fails(&run(equi(&["compare", "mnist-rot", "--model", "egnn"])), 2, &["--model", "leave the option out"]);
     fails(&run(equi(&["compare", "nbody", "--group", "C8"])), 2, &["--group", "leave the option out"]);
     fails(&run(equi(&["compare", "nbody", "--flips", "0.5"])), 2, &["--flips", "leave the option out"]);

@@ -35,7 +35,8 @@ pub struct Compare {
     /// What the networks have in common: flops or params
     #[arg(long = "match", default_value = "flops")]
     matched_by: String,
-    /// Network of the equivariant arm, where the task has several: egnn or radial-field [default: the first]
+    /// Network of the equivariant arm, where the task has several: egnn, radial-field, se3-transformer or tensor-field
+    /// [default: the first]
     #[arg(long)]
     model: Option<String>,
     /// Symmetry of the equivariant network on images, such as C4, C8, C16 or D8 [default: the task's]

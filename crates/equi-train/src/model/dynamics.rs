@@ -4,6 +4,7 @@
 //! edge by edge, and the update of the features that nobody reads, after the last layer of an EGNN, is not computed.
 
 use burn::Tensor;
+use burn::module::{Module, ModuleMapper, Param};
 use equi_layers::graph::{Egnn, EgnnConfig, LinearMotion, RadialField, RadialFieldConfig, RawGnn, RawGnnConfig};
 
 use crate::cost::linear_flops;
@@ -32,6 +33,20 @@ impl Dynamics for LinearMotion {
     fn forward(&self, batch: &MotionBatch) -> Tensor<2> {
         self.positions(batch.points.clone())
     }
+}
+
+/// What the last weights of a network are multiplied by, so that particles start where they are; an EGNN has it of its own.
+const GAIN: f64 = 1e-3;
+
+/// The same module, all weights times [`GAIN`].
+pub(super) fn faint<M: Module>(module: M) -> M {
+    struct Gain;
+    impl ModuleMapper for Gain {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|weight| weight * GAIN)
+        }
+    }
+    module.map(&mut Gain)
 }
 
 /// Operations of the positions of an [`Egnn`] for a graph of `nodes` and `edges`.
@@ -73,7 +88,12 @@ pub fn raw_gnn_flops(config: &RawGnnConfig, nodes: usize, edges: usize) -> u64 {
 mod tests {
     use super::*;
     use crate::cost::parameters;
+    use crate::data::nbody::NBody;
+    use crate::fit::positions;
+    use crate::model::se3_transformer::SE3TransformerMotion;
+    use crate::model::tensor_field::TensorFieldMotion;
     use burn::tensor::Device;
+    use equi_layers::se3_transformer::SE3TransformerConfig;
 
     /// Multiply-adds of every matrix once, as parameters, tell what a graph with one node and one edge costs.
     #[test]
@@ -95,6 +115,29 @@ mod tests {
 
         let field = RadialFieldConfig::new(hidden).with_edge_features(2).with_layers(layers);
         assert_eq!(radial_field_flops(&field, 1, 1), 2 * (layers * (3 * hidden + hidden + hidden + hidden)) as u64);
+    }
+
+    #[test]
+    fn particles_start_where_they_are() {
+        fn largest_shift<M: Dynamics>(model: &M) -> f64 {
+            let motions = NBody::new(0).test(5).unwrap();
+            let found = positions(model, &motions, &Device::flex()).concat();
+            let start: Vec<[f64; 3]> = motions.into_iter().flat_map(|motion| motion.start.positions).collect();
+            let shifts = found.as_flattened().iter().zip(start.as_flattened()).map(|(a, b)| (a - b).abs());
+            shifts.fold(0.0, f64::max)
+        }
+        let device = Device::flex();
+        let transformer = SE3TransformerConfig::new(8)
+            .with_input_fibre(Some(SE3TransformerMotion::fibre_in()))
+            .with_output_fibre(Some(SE3TransformerMotion::fibre_out()))
+            .with_edge_dim(1)
+            .with_seed(Some(0));
+        let field = TensorFieldMotion::config("8x0e+8x1o".parse().unwrap(), 10.0, 4.0).with_seed(0);
+        // Features of size 1 or so, times the gain.
+        let transformer = SE3TransformerMotion::new(transformer.init(&device).unwrap());
+        assert!((1e-6..0.05).contains(&largest_shift(&transformer)));
+        let field = TensorFieldMotion::new(field.init(&device).unwrap());
+        assert!((1e-6..0.05).contains(&largest_shift(&field)));
     }
 
     #[test]

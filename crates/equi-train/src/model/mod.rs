@@ -2,7 +2,9 @@
 
 pub mod dynamics;
 pub mod plain;
+pub mod se3_transformer;
 pub mod steerable;
+pub mod tensor_field;
 
 pub use plain::{PlainCnn, PlainCnnConfig};
 pub use steerable::{ExportedCnn, SteerableCnn, SteerableCnnConfig};

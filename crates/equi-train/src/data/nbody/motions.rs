@@ -41,6 +41,8 @@ pub struct MotionBatch {
     pub graph: Graph,
     /// Speeds as features, `[particles, 1]`, with positions and velocities, `[particles, 3]`.
     pub points: Points,
+    /// Charges, `[particles, 1]`.
+    pub charges: Tensor<2>,
     /// Products of the charges and squared distances, `[edges, 2]`.
     pub edges: Tensor<2>,
     /// Later positions, `[particles, 3]`.
@@ -147,9 +149,11 @@ impl MotionBatch {
     pub fn new<'a>(motions: impl IntoIterator<Item = &'a Motion>, graph: &Graph, device: &Device) -> Self {
         let (nodes, edges) = (graph.nodes(), graph.edges());
         let [mut positions, mut velocities, mut targets] = [(); 3].map(|()| Vec::with_capacity(3 * nodes));
-        let (mut speeds, mut pairs) = (Vec::with_capacity(nodes), Vec::with_capacity(2 * edges));
+        let [mut charges, mut speeds] = [(); 2].map(|()| Vec::with_capacity(nodes));
+        let mut pairs = Vec::with_capacity(2 * edges);
         for Motion { start, end } in motions {
-            let Particles { charges, positions: x, velocities: v } = start;
+            let Particles { charges: q, positions: x, velocities: v } = start;
+            charges.extend(q.iter().map(|&q| q as f32));
             positions.extend(x.as_flattened().iter().map(|&x| x as f32));
             velocities.extend(v.as_flattened().iter().map(|&v| v as f32));
             targets.extend(end.as_flattened().iter().map(|&x| x as f32));
@@ -157,7 +161,7 @@ impl MotionBatch {
             for i in 0..x.len() {
                 for j in (0..x.len()).filter(|&j| j != i) {
                     let square: f64 = (0..3).map(|k| (x[i][k] - x[j][k]).powi(2)).sum();
-                    pairs.extend([(charges[i] * charges[j]) as f32, square as f32]);
+                    pairs.extend([(q[i] * q[j]) as f32, square as f32]);
                 }
             }
         }
@@ -165,6 +169,7 @@ impl MotionBatch {
         Self {
             points: Points::new(upload(speeds, [nodes, 1]), upload(positions, [nodes, 3]))
                 .with_velocities(upload(velocities, [nodes, 3])),
+            charges: upload(charges, [nodes, 1]),
             edges: upload(pairs, [edges, 2]),
             targets: upload(targets, [nodes, 3]),
             graph: graph.clone(),
@@ -180,7 +185,8 @@ impl MotionBatch {
             velocities: velocities.map(Tensor::autodiff),
             attributes: attributes.map(Tensor::autodiff),
         };
-        Self { points, edges: self.edges.autodiff(), targets: self.targets.autodiff(), graph: self.graph }
+        let [charges, edges, targets] = [self.charges, self.edges, self.targets].map(Tensor::autodiff);
+        Self { points, charges, edges, targets, graph: self.graph }
     }
 }
 
@@ -228,6 +234,7 @@ mod tests {
         let charges =
             Tensor::<2>::from_data(TensorData::new(charges, [15, 1]).convert_dtype(burn::tensor::DType::F32), &device);
         let pair = |tensor: Tensor<2>, ends| equi_core::ops::gather(tensor, ends);
+        assert!((charges.clone() - batch.charges).abs().max().into_scalar::<f32>() == 0.0);
         let products = pair(charges.clone(), graph.receivers()) * pair(charges, graph.senders());
         let squares = graph.displacements(batch.points.positions.clone()).powi_scalar(2).sum_dim(1);
         let expected = Tensor::cat(vec![products, squares], 1);
