@@ -6,7 +6,7 @@ use std::ops::{Add, Mul, Range};
 use std::str::FromStr;
 
 use super::parse;
-use super::{Irrep, MulIrrep};
+use super::{Irrep, MulIrrep, Parity};
 use crate::error::{Error, Result};
 
 /// A representation of O(3) as a direct sum of irreps, `4x0e+2x1o`: the type of features `[rows, dim]`.
@@ -57,6 +57,11 @@ impl Irreps {
     /// One irrep of every degree up to `lmax`, with the parities of the spherical harmonics: `1x0e+1x1o+1x2e+...`
     pub fn spherical_harmonics(lmax: usize) -> Self {
         (0..=lmax).map(Irrep::spherical_harmonic).collect()
+    }
+
+    /// The same with the parity `p` in place of odd: `Parity::Even` for harmonics of what no reflection turns, `1x0e+1x1e+1x2e+...`
+    pub fn spherical_harmonics_of_parity(lmax: usize, p: Parity) -> Self {
+        (0..=lmax).map(|l| Irrep::new(l, if l.is_multiple_of(2) { Parity::Even } else { p })).collect()
     }
 
     /// The blocks, in the order of the columns.

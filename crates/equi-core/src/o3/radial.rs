@@ -1,7 +1,8 @@
 //! Functions of a distance: bases of them, and cut-offs.
 //!
 //! `start`, `end` and distances are in the same unit, whichever it is. All functions and their derivatives are finite for all
-//! finite distances: at zero, at the centres, at both ends and outside.
+//! finite distances: at zero, at the centres, at both ends and outside. Factors are multiplied, never divided by: Burn takes the gradient
+//! of a quotient by a number in f32.
 
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -88,7 +89,7 @@ impl RadialBasis {
     pub fn forward(&self, distances: Tensor<2>) -> Tensor<2> {
         let x = column("a radial basis", distances) - self.range.start;
         match self.function {
-            RadialFunction::Gaussian => (-self.to_centres(x).square()).exp() / 1.12,
+            RadialFunction::Gaussian => (-self.to_centres(x).square()).exp() * 1.12_f64.recip(),
             RadialFunction::Cosine => {
                 let d = self.to_centres(x);
                 let outside = d.clone().abs().greater_equal_elem(1.0);
@@ -157,10 +158,13 @@ pub fn soft_unit_step<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 
 /// `sin(a) / a`, and 1 at zero.
 fn sinc(a: Tensor<2>) -> Tensor<2> {
-    // The next term of the series is a^6 / 5040, 2e-16.
-    let small = a.clone().abs().lower_elem(1e-2);
+    // Beyond, the slope `cos(a) / a - sin(a) / a^2` keeps its digits. The next term of the series is a^12 / 13!, 9e-17.
+    let small = a.clone().abs().lower_elem(0.3);
     let square = a.clone().mask_fill(small.clone().bool_not(), 0.0).square();
-    let series = (square.clone() / 120.0 - 1.0 / 6.0) * square + 1.0;
+    let factors = [110.0, 72.0, 42.0, 20.0, 6.0];
+    let series = factors
+        .into_iter()
+        .fold(square.ones_like(), |series, factor: f64| -series * square.clone() * factor.recip() + 1.0);
     let safe = a.mask_fill(small.clone(), 1.0);
     (safe.clone().sin() / safe).mask_where(small, series)
 }
@@ -187,15 +191,20 @@ enum Shape {
 }
 
 impl Cutoff {
-    /// With `t = x / radius`, `1 - (p + 1)(p + 2)/2 t^p + p (p + 2) t^(p + 1) - p (p + 1)/2 t^(p + 2)`: zero at the radius with
-    /// its first and second derivative. `p` is 6 in DimeNet (Klicpera et al., ICLR 2020) and in NequIP (Batzner et al., 2022);
-    /// the larger, the later it falls.
+    /// With `t = x / radius`, `1 - (p + 1)(p + 2)/2 t^p + p (p + 2) t^(p + 1) - p (p + 1)/2 t^(p + 2)`, that is
+    /// `(1 - t)^3 (1 + 3 t + 6 t^2 + ... + p (p + 1)/2 t^(p - 1))`: zero at the radius with its first and second derivative. `p` is 6 in DimeNet
+    /// (Klicpera et al., ICLR 2020) and in NequIP (Batzner et al., 2022); the larger, the later it falls.
     ///
     /// # Errors
-    /// [`Error::InvalidRadial`] for a radius that is not positive and finite, or `p = 0`.
+    /// [`Error::InvalidRadial`] for a radius that is not positive and finite, or `p` that is 0 or above 100.
     pub fn polynomial(radius: f64, p: u32) -> Result<Self> {
         if p == 0 {
             return Err(Error::InvalidRadial("the polynomial cut-off of order 0 is zero everywhere: use 6".to_owned()));
+        }
+        if p > 100 {
+            return Err(Error::InvalidRadial(format!(
+                "the polynomial cut-off of order {p} is a step but for rounding: use at most 100, 6 is usual"
+            )));
         }
         Self::new(radius, Shape::Polynomial { p })
     }
@@ -235,18 +244,20 @@ impl Cutoff {
     /// # Panics
     /// If there is not one column.
     pub fn forward(&self, distances: Tensor<2>) -> Tensor<2> {
-        let t = column("a cut-off", distances) / self.radius;
+        let t = column("a cut-off", distances) * self.radius.recip();
         let beyond = t.clone().greater_equal_elem(1.0);
         let t = t.mask_fill(beyond.clone(), 1.0);
         let factor = match self.shape {
             Shape::Polynomial { p } => {
-                let [a, b, c] = polynomial(p);
-                t.clone().powi_scalar(p as i64) * ((t.clone() * c + b) * t + a) + 1.0
+                // All terms are positive, so that little is left of little close to the radius.
+                let last = t.ones_like() * coefficient(p - 1);
+                let sum = (0..p - 1).rev().fold(last, |sum, k| sum * t.clone() + coefficient(k));
+                sum * (-t + 1.0).powi_scalar(3)
             }
             Shape::Xplor { onset } => {
                 let onset = (onset / self.radius).powi(2);
                 let square = t.square().clamp_min(onset);
-                (-square.clone() + 1.0).square() * (square * 2.0 + (1.0 - 3.0 * onset)) / (1.0 - onset).powi(3)
+                (-square.clone() + 1.0).square() * (square * 2.0 + (1.0 - 3.0 * onset)) * (1.0 - onset).powi(-3)
             }
         };
         factor.mask_fill(beyond, 0.0)
@@ -257,10 +268,7 @@ impl Cutoff {
         let t = distance / self.radius;
         match self.shape {
             _ if t >= 1.0 => 0.0,
-            Shape::Polynomial { p } => {
-                let [a, b, c] = polynomial(p);
-                1.0 + t.powi(p as i32) * (a + t * (b + t * c))
-            }
+            Shape::Polynomial { p } => (0..p).rev().fold(0.0, |sum, k| sum * t + coefficient(k)) * (1.0 - t).powi(3),
             Shape::Xplor { onset } => {
                 let onset = (onset / self.radius).powi(2);
                 let square = (t * t).max(onset);
@@ -270,10 +278,9 @@ impl Cutoff {
     }
 }
 
-/// The coefficients of `t^p`, `t^(p + 1)` and `t^(p + 2)`.
-fn polynomial(p: u32) -> [f64; 3] {
-    let p = f64::from(p);
-    [-(p + 1.0) * (p + 2.0) / 2.0, p * (p + 2.0), -p * (p + 1.0) / 2.0]
+/// That of `t^k` in the polynomial that is multiplied by `(1 - t)^3`.
+fn coefficient(k: u32) -> f64 {
+    f64::from((k + 1) * (k + 2) / 2)
 }
 
 #[track_caller]

@@ -89,7 +89,7 @@ fn up_to(lmax: usize, rotation: &Matrix3<f64>) -> Vec<DMatrix<f64>> {
 
 /// `(2 l + 1) C^T M C` for a matrix `M` on pairs of components of degrees `l - 1` and 1.
 fn raise(l: usize, pairs: impl Fn((usize, usize), (usize, usize)) -> f64) -> DMatrix<f64> {
-    let table = wigner_3j(l - 1, 1, l).expect("degrees up to 60");
+    let table = wigner_3j(l - 1, 1, l).unwrap_or_else(|error| panic!("Wigner D of degree {l}: {error}"));
     let dim = 2 * l + 1;
     let mut raised = DMatrix::zeros(dim, dim);
     for (a, b, row, left) in table.nonzeros() {

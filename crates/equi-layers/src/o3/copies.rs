@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use equi_core::o3::Irreps;
 
-use super::columns::join;
+use super::columns::{join, split};
 use crate::error::{LayerError, Result};
 
 /// Neighbouring copies of one dimension.
@@ -73,7 +73,8 @@ impl Copies {
     }
 
     fn parts(&self, features: Tensor<2>) -> impl Iterator<Item = (&Run, Tensor<2>)> {
-        self.runs.iter().map(move |run| (run, features.clone().narrow(1, run.start, run.copies * run.size)))
+        let widths: Vec<usize> = self.runs.iter().map(|run| run.copies * run.size).collect();
+        self.runs.iter().zip(split(features, &widths).into_iter().flatten())
     }
 }
 

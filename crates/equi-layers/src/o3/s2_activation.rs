@@ -16,7 +16,7 @@ use burn::tensor::{Tensor, TensorCreationOptions};
 use equi_core::o3::{Irrep, Irreps, MulIrrep, Normalization, Parity, S2Grid, S2GridConfig};
 
 use super::activation_function::{NormalizedFunction, parity};
-use super::columns::join;
+use super::columns::{join, split};
 use super::copies::{check_columns, check_features};
 use crate::error::{LayerError, Result};
 
@@ -172,16 +172,16 @@ impl S2Activation {
             return Tensor::zeros([0, self.output.dim()], (&features.device(), features.dtype()));
         }
         // From degree by degree to copy by copy, and back.
-        let blocks = self.input.slices().into_iter().map(|columns| {
-            features.clone().narrow(1, columns.start, columns.len()).reshape([rows * copies, columns.len() / copies])
+        let widths: Vec<usize> = self.input.blocks().iter().map(|block| block.dim()).collect();
+        let blocks = split(features, &widths).into_iter().flatten().map(|block| {
+            let columns = block.dims()[1];
+            block.reshape([rows * copies, columns / copies])
         });
         let values = self.function.apply(self.grid.to_grid(join(blocks.collect(), 1)));
-        let coefficients = self.grid.from_grid(values);
-        let mut start = 0;
-        let blocks = self.output.blocks().iter().map(|block| {
-            let size = block.irrep.dim();
-            start += size;
-            coefficients.clone().narrow(1, start - size, size).reshape([rows, copies * size])
+        let sizes: Vec<usize> = self.output.blocks().iter().map(|block| block.irrep.dim()).collect();
+        let blocks = split(self.grid.from_grid(values), &sizes).into_iter().flatten().map(|block| {
+            let size = block.dims()[1];
+            block.reshape([rows, copies * size])
         });
         join(blocks.collect(), 1)
     }
