@@ -49,7 +49,10 @@ pub fn radial_product(
     );
     let outputs = columns / (width * (kernels / p).max(1));
     if edges * q * outputs * kernels * inputs == 0 {
-        return Tensor::zeros([edges, q, outputs], (&features.device(), features.dtype()));
+        let nothing = Tensor::zeros([edges, q, outputs], (&features.device(), features.dtype()));
+        // Where there is no number, what is given takes part, so that there is something to differentiate.
+        let part: Tensor<3> = (features.sum() + weight.sum()).reshape([1, 1, 1]);
+        return if edges * q * outputs == 0 { nothing + part } else { nothing };
     }
     Tensor::from_dispatch(<Dispatch as RowOps>::radial_product(
         features.into_dispatch(),

@@ -14,14 +14,17 @@ use crate::ops::segments::Rows;
 /// Numbers between the two products at a time.
 const BLOCK: usize = 1 << 17;
 
-/// Nodes whose products are taken together: fewer would read the weights too often.
+/// Nodes whose products are taken together: fewer would read the weights too often. More, where a node is one row.
 const NODES: usize = 8;
 
-/// Hidden values that the gradients take at a time; every block is a piece of work.
+/// Hidden values that are taken together at least: fewer would read the sums too often.
+const FEWEST: usize = 16;
+
+/// Hidden values that the gradients take at a time, or a few more; every block is a piece of work.
 const HIDDEN: usize = 16;
 
-/// Numbers of gradients by the sums over hidden values that are held at a time.
-const HELD: usize = 1 << 24;
+/// Numbers of gradients by the sums over hidden values that are held at a time: they are read for every block of hidden values, from the cache.
+const HELD: usize = if cfg!(test) { 1 << 8 } else { 1 << 21 };
 
 /// A matrix in memory: where it begins, and how far apart its rows are. Columns lie side by side.
 #[derive(Clone, Copy)]
@@ -157,8 +160,17 @@ impl<'a, F: Float> Arguments<'a, F> {
     }
 
     /// The hidden values of edges, one after the other.
-    fn hidden(&self, edges: &[usize]) -> Vec<F> {
-        edges.iter().flat_map(|&edge| &self.a[edge * self.h..][..self.h]).copied().collect()
+    fn hidden(&self, edges: &[usize], hidden: Range<usize>) -> Vec<F> {
+        let mut values = Vec::with_capacity(edges.len() * hidden.len());
+        for &edge in edges {
+            values.extend_from_slice(&self.a[edge * self.h..][hidden.clone()]);
+        }
+        values
+    }
+
+    /// Nodes at a time in the forward pass.
+    fn nodes_at_once(&self) -> usize {
+        if self.p == 1 { 2 * NODES } else { NODES }
     }
 
     /// Some hidden values' columns of `W x` for `nodes`, `[nodes, p, hidden, F o]`.
@@ -175,18 +187,20 @@ impl<'a, F: Float> Arguments<'a, F> {
         );
     }
 
-    /// `sum over h of a_e[h] W_h x` for the edges that `nodes` send, `[edges, p, F o]`.
-    fn radial(&self, nodes: &Range<usize>) -> Vec<F> {
+    /// `sum over h of a_e[h] W_h x` for the edges that `nodes` send, `[edges, p, F o]`, in `sums`.
+    fn radial(&self, nodes: &Range<usize>, Scratch { products, sums }: &mut Scratch<F>) {
         let edges = self.edges(nodes);
-        let all_hidden = self.hidden(edges);
+        let all_hidden = self.hidden(edges, 0..self.h);
         let row = self.p * self.columns;
-        let step = (BLOCK / (nodes.len() * row)).clamp(1, self.h);
-        let mut products = vec![F::ZERO; nodes.len() * row * step];
-        let mut sums = vec![F::ZERO; edges.len() * row];
+        let step = (BLOCK / (nodes.len() * row)).max(FEWEST).min(self.h);
+        // In parts of equal size.
+        let step = self.h.div_ceil(self.h.div_ceil(step));
+        products.resize(nodes.len() * row * step, F::ZERO);
+        sums.resize(edges.len() * row, F::ZERO);
         for start in (0..self.h).step_by(step) {
             let hidden = start..(start + step).min(self.h);
             let columns = hidden.len() * self.columns;
-            self.products(nodes, &hidden, &mut products);
+            self.products(nodes, &hidden, products);
             for node in nodes.clone() {
                 let sent = self.sent(node);
                 let first = sent.start - self.rows.offsets[nodes.start];
@@ -206,8 +220,16 @@ impl<'a, F: Float> Arguments<'a, F> {
                 }
             }
         }
-        sums
     }
+}
+
+/// Between the two products. What is in it when it is taken up again does not matter: all that is read is written before.
+#[derive(Default)]
+struct Scratch<F> {
+    /// `[nodes, p, hidden, F o]`
+    products: Vec<F>,
+    /// `[edges, p, F o]`
+    sums: Vec<F>,
 }
 
 kernel! {
@@ -263,12 +285,16 @@ kernel! {
 
 /// Rows of edges that came node by node, where the edges are.
 fn restored<F: Float>(groups: &[&[usize]], parts: Vec<Vec<F>>, edges: usize, columns: usize) -> Vec<F> {
-    let mut output = vec![F::ZERO; edges * columns];
-    for (edges, part) in groups.iter().zip(parts) {
+    let mut rows: Vec<&[F]> = vec![&[]; edges];
+    for (edges, part) in groups.iter().zip(&parts) {
         for (&edge, row) in edges.iter().zip(part.chunks_exact(columns)) {
-            output[edge * columns..][..columns].copy_from_slice(row);
+            rows[edge] = row;
         }
     }
+    let mut output = vec![F::ZERO; edges * columns];
+    output.par_chunks_mut(64 * columns).zip(rows.par_chunks(64)).for_each(|(output, rows)| {
+        output.chunks_exact_mut(columns).zip(rows).for_each(|(output, row)| output.copy_from_slice(row));
+    });
     output
 }
 
@@ -276,11 +302,12 @@ pub(super) fn product<F: Float>(tensors: [FlexTensor; 4], rows: &Rows) -> FlexTe
     let tensors = tensors.map(contiguous);
     let arguments = Arguments::<F>::new(&tensors, rows);
     let (q, o, inner) = (arguments.q, arguments.o, arguments.inner());
-    let groups = arguments.groups(NODES, usize::MAX);
-    let parts = groups.par_iter().map(|nodes| {
+    let groups = arguments.groups(arguments.nodes_at_once(), usize::MAX);
+    let parts = groups.par_iter().map_init(Scratch::default, |scratch, nodes| {
         let edges = arguments.edges(nodes);
         let mut output = vec![F::ZERO; edges.len() * q * o];
-        turn(arguments.b, edges, &arguments.radial(nodes), &mut output, q, inner, o);
+        arguments.radial(nodes, scratch);
+        turn(arguments.b, edges, &scratch.sums, &mut output, q, inner, o);
         output
     });
     let parts = parts.collect();
@@ -301,11 +328,12 @@ pub(super) fn gradient<F: Float>(
     let inner = arguments.inner();
 
     let angular = by_b.then(|| {
-        let groups = arguments.groups(NODES, usize::MAX);
-        let parts = groups.par_iter().map(|nodes| {
+        let groups = arguments.groups(arguments.nodes_at_once(), usize::MAX);
+        let parts = groups.par_iter().map_init(Scratch::default, |scratch, nodes| {
             let edges = arguments.edges(nodes);
             let mut output = vec![F::ZERO; edges.len() * q * inner];
-            turn_gradient(gradient, edges, &arguments.radial(nodes), &mut output, q, inner, o);
+            arguments.radial(nodes, scratch);
+            turn_gradient(gradient, edges, &scratch.sums, &mut output, q, inner, o);
             output
         });
         let parts = parts.collect();
@@ -317,7 +345,8 @@ pub(super) fn gradient<F: Float>(
     }
 
     // Every block of hidden values has its own columns of the gradients by `a` and `W`, and its share of that by `x`.
-    let blocks: Vec<Range<usize>> = (0..h).step_by(HIDDEN).map(|start| start..(start + HIDDEN).min(h)).collect();
+    let count = (h / HIDDEN).max(1);
+    let blocks: Vec<Range<usize>> = (0..count).map(|k| h * k / count..h * (k + 1) / count).collect();
     let mut of_blocks: Vec<Gradients<F>> = blocks
         .iter()
         .map(|hidden| Gradients {
@@ -326,9 +355,11 @@ pub(super) fn gradient<F: Float>(
             by_w: vec![F::ZERO; if by_w { i * hidden.len() * columns } else { 0 }],
         })
         .collect();
+    let mut by_sums = Vec::new();
     for held in arguments.groups(usize::MAX, (HELD / (inner * o)).max(1)) {
         let edges = arguments.edges(&held);
-        let mut by_sums = vec![F::ZERO; edges.len() * inner * o];
+        by_sums.clear();
+        by_sums.resize(edges.len() * inner * o, F::ZERO);
         by_sums.par_chunks_mut(64 * inner * o).zip(edges.par_chunks(64)).for_each(|(output, edges)| {
             turn_back(arguments.b, edges, gradient, output, q, inner, o);
         });
@@ -377,9 +408,11 @@ impl<F: Float> Gradients<F> {
     fn add(&mut self, arguments: &Arguments<F>, held: &Range<usize>, hidden: &Range<usize>, by_sums: &[F]) {
         let &Arguments { p, i, h, columns, rows, .. } = arguments;
         let (row, width) = (p * columns, hidden.len() * columns);
-        let mut products = vec![F::ZERO; NODES * p * width];
-        for start in held.clone().step_by(NODES) {
-            let nodes = start..(start + NODES).min(held.end);
+        // As many as fit into the cache.
+        let at_once = (BLOCK / (p * width)).clamp(NODES, 8 * NODES);
+        let mut products = vec![F::ZERO; at_once.min(held.len()) * p * width];
+        for start in held.clone().step_by(at_once) {
+            let nodes = start..(start + at_once).min(held.end);
             if arguments.edges(&nodes).is_empty() {
                 continue;
             }
@@ -417,8 +450,7 @@ impl<F: Float> Gradients<F> {
                     continue;
                 }
                 let edges = &rows.order[sent.clone()];
-                let values: Vec<F> =
-                    edges.iter().flat_map(|&edge| &arguments.a[edge * h..][hidden.clone()]).copied().collect();
+                let values = arguments.hidden(edges, hidden.clone());
                 for component in 0..p {
                     let first = (sent.start - rows.offsets[held.start]) * row + component * columns;
                     multiply(
