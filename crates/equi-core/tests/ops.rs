@@ -218,7 +218,11 @@ fn gate_is_its_formula() {
 
 #[test]
 fn norm_gelu_is_its_formula() {
-    for (setting, shape) in settings().iter().flat_map(|setting| SIZES.map(|shape| (setting, shape))) {
+    let all = settings();
+    let sizes = all.iter().flat_map(|setting| SIZES.map(|shape| (setting, shape)));
+    // Large enough for several threads.
+    let large = all.iter().filter(|setting| setting.name.starts_with("flex")).map(|setting| (setting, [1100, 64]));
+    for (setting, shape) in sizes.chain(large) {
         // Epsilon as large as a variance, so that its place shows; a row of one channel is its own mean.
         let epsilon = 0.7;
         assert_operation(
@@ -634,6 +638,39 @@ fn threads_change_nothing() {
         let ids = |step: usize| (0..edges).map(|edge| (edge * step + edge / 3) % nodes).collect();
         let receivers = Segments::new(ids(7), nodes, &device).expect("segments");
         let senders = Segments::new(ids(31), nodes, &device).expect("segments");
+        let radial = || {
+            let (p, i, h, o) = (3, 8, 17, 8);
+            let shapes = [
+                [nodes, p * i],
+                [edges, 3],
+                [edges, 5 * p],
+                [i, h * o],
+                [3, h - 1],
+                [1, h - 1],
+                [h - 1, h - 1],
+                [1, h - 1],
+            ];
+            let inputs = shapes.map(|shape| numbers(shape, shape[1] as u64, setting, &device).require_grad());
+            let [features, distances, angular, weight, first, vector, second, other] = inputs.clone();
+            let layer = |weight: Tensor<2>, vector: &Tensor<2>| {
+                let vector: Tensor<1> = vector.clone().squeeze_dim(0);
+                RadialLayer { weight, bias: vector.clone(), scale: vector.clone(), shift: vector }
+            };
+            let hidden = radial_network(distances, [layer(first, &vector), layer(second, &other)], 1e-5);
+            let features = features.reshape([nodes, p, i]);
+            let output = radial_product(features, hidden, angular.reshape([edges, 5, p]), weight, &senders);
+            let output: Tensor<2> = output.reshape([edges, 5 * o]);
+            let output = norm_gelu(
+                output,
+                Tensor::ones([5 * o], (&device, setting.dtype)),
+                Tensor::zeros([5 * o], (&device, setting.dtype)),
+                1e-5,
+            );
+            let gradients = weighted(output.clone(), setting).backward();
+            let mut results = vec![values(output)];
+            results.extend(inputs.iter().map(|input| values(input.grad(&gradients).expect("a gradient"))));
+            results
+        };
         let run = || {
             let inputs: [Tensor<2>; 5] =
                 [[nodes, channels], [nodes, channels], [edges, 3], [3, channels], [1, channels]]
@@ -646,6 +683,7 @@ fn threads_change_nothing() {
             let gradients = weighted(output.clone(), setting).backward();
             let mut results = vec![values(output)];
             results.extend(inputs.iter().map(|input| values(input.grad(&gradients).expect("a gradient"))));
+            results.extend(radial());
             results
         };
         let with =

@@ -22,6 +22,8 @@ use super::extension::RowOps;
 /// - `weight` (`W`): `[i, h * F * o]`
 /// - output: `[edges, q, o]`
 ///
+/// Where there is nothing to multiply, the output is a constant: there is no gradient.
+///
 /// # Panics
 /// If the shapes do not fit each other and the segments.
 pub fn radial_product(
@@ -49,10 +51,7 @@ pub fn radial_product(
     );
     let outputs = columns / (width * (kernels / p).max(1));
     if edges * q * outputs * kernels * inputs == 0 {
-        let nothing = Tensor::zeros([edges, q, outputs], (&features.device(), features.dtype()));
-        // Where there is no number, what is given takes part, so that there is something to differentiate.
-        let part: Tensor<3> = (features.sum() + weight.sum()).reshape([1, 1, 1]);
-        return if edges * q * outputs == 0 { nothing + part } else { nothing };
+        return Tensor::zeros([edges, q, outputs], (&features.device(), features.dtype()));
     }
     Tensor::from_dispatch(<Dispatch as RowOps>::radial_product(
         features.into_dispatch(),

@@ -55,12 +55,25 @@ impl SE3Checkpoint {
     /// [`to_model`](Self::to_model) has read comes back bit for bit.
     ///
     /// # Errors
-    /// [`ImportError::Unstated`] if a basis is missing; [`ImportError::Unsupported`] for options whose meaning differs there.
+    /// [`ImportError::Unstated`] if a basis is missing; [`ImportError::Unsupported`] for options whose meaning differs there. The width of
+    /// radial networks is no option there, but the constant `mid_dim = 128` of `RadialFunc`: change it there if `radial_hidden` is another.
     pub fn of_model(model: &SE3Transformer, bases: StateDict) -> Result<Self> {
         let mut model = model.clone();
         let config = model.config().clone();
         let empty = Self::new(StateDict::default(), bases);
         empty.check(&config)?;
+        let highest = |fibre: Fibre| fibre.highest().unwrap_or(0);
+        let hidden = highest(config.fibre_hidden());
+        if highest(config.fibre_in()).max(highest(config.fibre_out())) > hidden {
+            return Err(ImportError::Unsupported(format!(
+                "se3-transformer-pytorch has no degrees of input or output above the hidden ones, of which {hidden} is the highest here"
+            )));
+        }
+        if config.adj_dim > 0 && config.num_adj_degrees.is_none() {
+            return Err(ImportError::Unsupported(
+                "se3-transformer-pytorch ignores adj_dim without num_adj_degrees: set num_adj_degrees to 1".to_owned(),
+            ));
+        }
         let dict = Mapping::new(&empty.bases, &mut model, &config)?.written();
         Ok(Self { dict, ..empty })
     }

@@ -9,8 +9,6 @@ use crate::error::{LayerError, Result};
 /// Neighbouring copies of one dimension.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    /// First column.
-    start: usize,
     /// Number of copies.
     copies: usize,
     /// Columns of each.
@@ -26,11 +24,11 @@ pub(super) struct Copies {
 impl Copies {
     pub(super) fn new(irreps: &Irreps) -> Self {
         let mut runs: Vec<Run> = Vec::new();
-        for (block, columns) in irreps.blocks().iter().zip(irreps.slices()).filter(|(block, _)| block.mul > 0) {
+        for block in irreps.blocks().iter().filter(|block| block.mul > 0) {
             let size = block.irrep.dim();
             match runs.last_mut() {
                 Some(run) if run.size == size => run.copies += block.mul,
-                _ => runs.push(Run { start: columns.start, copies: block.mul, size }),
+                _ => runs.push(Run { copies: block.mul, size }),
             }
         }
         Self { runs }

@@ -145,7 +145,7 @@ impl SE3Transformer {
     /// [`SE3TransformerConfig::neighbours`](super::SE3TransformerConfig::neighbours).
     ///
     /// # Errors
-    /// [`LayerError::Graph`] for tensors that do not fit each other, more places than `num_positions`, positions that are not finite, or bonds that
+    /// [`LayerError::Graph`] for tensors that do not fit each other, tokens beside features, more places than `num_positions`, positions that are not finite, or bonds that
     /// are missing though the options use them; [`LayerError::Core`] for more nodes or edges than an index of 32 bits can number.
     ///
     /// # Panics
@@ -222,6 +222,14 @@ impl SE3Transformer {
 }
 
 fn check_shapes(inputs: &DenseInputs, [batch, places, dimensions]: [usize; 3]) -> Result<()> {
+    let twice =
+        |what: &str| Err(LayerError::Graph(format!("there are tokens and features of {what}: leave one of them out")));
+    if inputs.tokens.is_some() && !inputs.features.is_empty() {
+        return twice("nodes");
+    }
+    if inputs.edge_tokens.is_some() && inputs.edges.is_some() {
+        return twice("edges");
+    }
     let pairs = [batch, places, places];
     let leading = |shape: &[usize], count: usize| shape[..count].to_vec();
     let mut tensors: Vec<(&str, Vec<usize>, Vec<usize>)> = Vec::new();

@@ -146,12 +146,18 @@ impl FibreFeatures {
         Self { degrees: degrees.collect() }
     }
 
-    /// Of no node, on the device and in the precision of a parameter. It takes part, so that there is something to differentiate.
-    pub(super) fn without_rows(fibre: &Fibre, parameter: Tensor<1>) -> Self {
-        let options = (&parameter.device(), parameter.dtype());
-        let part: Tensor<3> = parameter.sum().reshape([1, 1, 1]);
-        let none = |(degree, channels)| (degree, Tensor::zeros([0, 2 * degree + 1, channels], options) + part.clone());
+    /// Of no node.
+    pub(super) fn without_rows(fibre: &Fibre, like: &Tensor<2>) -> Self {
+        let options = (&like.device(), like.dtype());
+        let none = |(degree, channels)| (degree, Tensor::zeros([0, 2 * degree + 1, channels], options));
         Self { degrees: fibre.iter().map(none).collect() }
+    }
+
+    /// The same, with a parameter that takes part in nothing: where no layer has added anything, there is something to differentiate.
+    pub(super) fn tied_to(self, parameter: Tensor<1>) -> Self {
+        let nothing: Tensor<3> = parameter.sum().reshape([1, 1, 1]) * 0.0;
+        let tied = |(degree, features)| (degree, features + nothing.clone());
+        Self { degrees: self.degrees.into_iter().map(tied).collect() }
     }
 
     pub(super) fn mapped_rows(&self, map: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {

@@ -199,6 +199,15 @@ impl SE3Transformer {
     /// backends panic where they are not, others read what is not theirs.
     pub fn forward(&self, graph: &Graph, inputs: SE3Inputs) -> FibreFeatures {
         let SE3Inputs { nodes, positions, edges, hops, sequence, global } = inputs;
+        let config = &*self.config;
+        assert!(
+            hops.is_none() || config.adj_dim > 0,
+            "this network has no adj_dim and takes no number of bonds of edges"
+        );
+        assert!(
+            sequence.is_none() || config.num_positions.is_some() || config.rotary_position,
+            "this network has no num_positions and no rotary_position, and takes no places in a sequence"
+        );
         let features = match (nodes, &self.token_embedding) {
             (NodeInput::Features(features), None) => features,
             (NodeInput::Tokens(tokens), Some(embedding)) => FibreFeatures::scalars(embed(embedding, tokens)),
@@ -246,7 +255,7 @@ impl SE3Transformer {
             _ => {}
         }
         if graph.nodes() == 0 {
-            return FibreFeatures::without_rows(&config.fibre_out(), self.input.radial[0].input_shift.val());
+            return FibreFeatures::without_rows(&config.fibre_out(), &positions).tied_to(self.parameter());
         }
         let sequence = uses_sequence.then(|| sequence.unwrap_or_else(|| places(graph, &positions)));
         if let (Some(embedding), Some(sequence)) = (&self.position_embedding, &sequence) {
@@ -293,10 +302,15 @@ impl SE3Transformer {
         if let Some(norm) = &self.norm {
             features = norm.forward(&features);
         }
-        match &self.reduction {
-            Some(reduction) => reduction.forward(&features),
-            None => features,
+        if let Some(reduction) = &self.reduction {
+            features = reduction.forward(&features);
         }
+        if graph.edges() == 0 { features.tied_to(self.parameter()) } else { features }
+    }
+
+    /// One that every network has.
+    fn parameter(&self) -> Tensor<1> {
+        self.input.radial[0].input_shift.val()
     }
 
     fn surroundings<'a>(

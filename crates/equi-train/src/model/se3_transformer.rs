@@ -81,7 +81,14 @@ impl Dynamics for SE3TransformerMotion {
 ///
 /// An inner product takes `q` multiply-adds a channel and so does a weighted value. The angular kernels themselves, as the distances, are
 /// not counted.
+///
+/// # Panics
+/// For blocks of an EGNN, convolutions before the blocks, places of rest and features of whole graphs, which it does not count.
 pub fn se3_transformer_flops(config: &SE3TransformerConfig, nodes: usize, edges: usize) -> u64 {
+    assert!(
+        !config.use_egnn && !config.use_null_kv && config.global_feats_dim.is_none() && config.num_conv_layers == 0,
+        "blocks of an EGNN, convolutions before the blocks, places of rest and features of whole graphs are not counted"
+    );
     let (nodes, edges) = (nodes as u64, edges as u64);
     let linear = |from: &Fibre, to: &Fibre| -> u64 {
         nodes * from.iter().map(|(l, channels)| components(l) * linear_flops(channels, to.channels(l))).sum::<u64>()
@@ -140,7 +147,7 @@ fn kernels(from: usize, to: usize, reflections: bool) -> usize {
 /// What a radial network takes: the distance, its waves, and the features of the edge.
 fn radial_inputs(config: &SE3TransformerConfig) -> usize {
     let waves = if config.fourier_encode_dist { 2 * config.rel_dist_num_fourier_features } else { 0 };
-    1 + waves + config.edge_dim
+    1 + waves + config.edge_dim + config.adj_dim
 }
 
 #[cfg(all(test, feature = "flex"))]
