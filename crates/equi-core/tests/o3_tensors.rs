@@ -334,10 +334,10 @@ fn gradients_of_harmonics_are_those_of_homogeneous_functions_that_turn() {
                 let along: f64 = x.iter().zip(slope).map(|(a, b)| a * b).sum();
                 let error = (along - l as f64 * values[m]).abs() / scale;
                 assert!(error < setting.tolerance, "degree {l}, component {m}: {error:e}");
-                for axis in 0..3 {
+                for (axis, generator) in generators.iter().enumerate() {
                     let (a, b) = ((axis + 1) % 3, (axis + 2) % 3);
                     let around = x[a] * slope[b] - x[b] * slope[a];
-                    let turned: f64 = (0..width).map(|n| generators[axis][(m, n)] * values[n]).sum();
+                    let turned: f64 = (0..width).map(|n| generator[(m, n)] * values[n]).sum();
                     let error = (around - turned).abs() / scale;
                     assert!(error < setting.tolerance, "degree {l}, component {m}, axis {axis}: {error:e}");
                 }

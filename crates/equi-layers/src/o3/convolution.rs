@@ -160,18 +160,14 @@ impl PointConvolutionConfig {
                 }
             }
         }
-        let sorted = Irreps::new(blocks).sort();
-        if sorted.irreps.dim() == 0 {
+        if blocks.iter().all(|block| block.mul == 0) {
             return Err(LayerError::InvalidConfig(format!(
                 "no product of {} with the harmonics {} contains any of {}: no message can be sent",
                 self.irreps_in, self.irreps_edge, self.irreps_out
             )));
         }
-        for instruction in &mut instructions {
-            instruction.out = sorted.permutation[instruction.out];
-        }
         let (irreps_in, irreps_edge) = (self.irreps_in.clone(), self.irreps_edge.clone());
-        Ok(TensorProductConfig::new(irreps_in, irreps_edge, sorted.irreps, instructions).without_weights())
+        Ok(TensorProductConfig::sorted(irreps_in, irreps_edge, blocks, instructions).without_weights())
     }
 
     /// What a node hears from itself; none if it has nothing to say, since input and output have no irrep in common.

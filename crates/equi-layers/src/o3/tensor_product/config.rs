@@ -211,7 +211,12 @@ impl TensorProductConfig {
     }
 
     /// With a block of the output for every instruction, sorted by irrep.
-    fn sorted(in1: Irreps, in2: Irreps, blocks: Vec<MulIrrep>, mut instructions: Vec<Instruction>) -> Self {
+    pub(in crate::o3) fn sorted(
+        in1: Irreps,
+        in2: Irreps,
+        blocks: Vec<MulIrrep>,
+        mut instructions: Vec<Instruction>,
+    ) -> Self {
         let sorted = Irreps::new(blocks).sort();
         for instruction in &mut instructions {
             instruction.out = sorted.permutation[instruction.out];
