@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use equi_core::ops::{gather, segment_max, segment_sum};
+use equi_core::ops::{Segments, gather, segment_max, segment_sum};
 
 use super::SE3TransformerConfig;
 use super::config::{AttentionScope, Keys, Skip};
@@ -155,15 +155,19 @@ impl FibreAttention {
     }
 
     /// What arrives at the heads, before it is brought back to the fibre.
-    fn attend(&self, features: &FibreFeatures, edges: &Surroundings, context: &Context) -> FibreFeatures {
-        let (receivers, senders) = (edges.graph.receivers(), edges.graph.senders());
+    fn attend(&self, features: &FibreFeatures, surroundings: &Surroundings, context: &Context) -> FibreFeatures {
+        let graph = surroundings.graph;
+        let receivers = graph.receivers();
         let mut queries = self.queries.forward(features);
-        let mut values = self.values.messages(features, edges);
-        let mut keys = match (&self.keys, &self.node_keys) {
-            (Some(keys), _) => keys.messages(features, edges),
-            (None, Some(keys)) => keys.forward(features).gathered(senders),
-            (None, None) => values.clone(),
-        };
+        let mut messages = surroundings.edges.as_ref().map(|edges| {
+            let values = self.values.messages(features, graph, edges);
+            let keys = match (&self.keys, &self.node_keys) {
+                (Some(keys), _) => keys.messages(features, graph, edges),
+                (None, Some(keys)) => keys.forward(features).gathered(graph.senders()),
+                (None, None) => values.clone(),
+            };
+            Slot { keys: keys.degrees, values: values.degrees }
+        });
         let mut slots = Vec::new();
         if let (Some(keys), Some(values)) = (&self.own_keys, &self.own_values) {
             slots.push(Slot { keys: keys.forward(features).degrees, values: values.forward(features).degrees });
@@ -175,8 +179,10 @@ impl FibreAttention {
                 }
             };
             turn(&mut queries.degrees, &rotary.nodes, self.heads);
-            turn(&mut keys.degrees, &rotary.edges, self.key_heads);
-            turn(&mut values.degrees, &rotary.edges, self.key_heads);
+            if let (Some(messages), Some(angles)) = (&mut messages, &rotary.edges) {
+                turn(&mut messages.keys, angles, self.key_heads);
+                turn(&mut messages.values, angles, self.key_heads);
+            }
             for slot in &mut slots {
                 turn(&mut slot.keys, &rotary.nodes, self.key_heads);
                 turn(&mut slot.values, &rotary.nodes, self.key_heads);
@@ -205,32 +211,36 @@ impl FibreAttention {
             }
         }
 
-        let logits = |degree: usize| self.inner(gathered(&queries.degrees[&degree], receivers), &keys.degrees[&degree]);
+        let logits = |degree: usize| {
+            let keys = &messages.as_ref()?.keys[&degree];
+            Some(self.inner(gathered(&queries.degrees[&degree], receivers), keys))
+        };
         let own = |slot: &Slot, degree: usize| {
             slot.keys.get(&degree).map(|keys| self.inner(queries.degrees[&degree].clone(), keys))
         };
-        let weigh = |logits: Tensor<2>, own: Vec<Tensor<2>>| Weighing::new(logits, own, receivers);
+        let values = |degree: usize| messages.as_ref().map(|messages| &messages.values[&degree]);
         let mut attended = BTreeMap::new();
         match self.scope {
             AttentionScope::EachDegree => {
-                for (&degree, values) in &values.degrees {
+                for (&degree, queries) in &queries.degrees {
                     let seen: Vec<_> = slots.iter().filter_map(|slot| Some((slot, own(slot, degree)?))).collect();
-                    let weighing = weigh(logits(degree), seen.iter().map(|(_, logits)| logits.clone()).collect());
+                    let of_slots = seen.iter().map(|(_, logits)| logits.clone()).collect();
+                    let weighing = Weighing::new(logits(degree), of_slots, receivers);
                     let others = seen.iter().map(|(slot, _)| slot.values.get(&degree)).collect();
-                    attended.insert(degree, self.sum(&weighing, values, others, edges));
+                    attended.insert(degree, self.sum(&weighing, values(degree), others, queries, receivers));
                 }
             }
             AttentionScope::AllDegrees => {
-                let total = |each: Vec<Tensor<2>>| each.into_iter().reduce(|a, b| a + b).expect("a degree");
-                let all: Vec<usize> = values.degrees.keys().copied().collect();
-                let of_slots = slots
-                    .iter()
-                    .map(|slot| total(all.iter().filter_map(|&degree| own(slot, degree)).collect()))
-                    .collect();
-                let weighing = weigh(total(all.iter().map(|&degree| logits(degree)).collect()), of_slots);
-                for (&degree, values) in &values.degrees {
+                let all: Vec<usize> = queries.degrees.keys().copied().collect();
+                let of_slots = slots.iter().map(|slot| {
+                    let each = all.iter().filter_map(|&degree| own(slot, degree));
+                    each.reduce(|a, b| a + b).expect("a degree")
+                });
+                let of_edges = all.iter().filter_map(|&degree| logits(degree)).reduce(|a, b| a + b);
+                let weighing = Weighing::new(of_edges, of_slots.collect(), receivers);
+                for (&degree, queries) in &queries.degrees {
                     let others = slots.iter().map(|slot| slot.values.get(&degree)).collect();
-                    attended.insert(degree, self.sum(&weighing, values, others, edges));
+                    attended.insert(degree, self.sum(&weighing, values(degree), others, queries, receivers));
                 }
             }
         }
@@ -247,21 +257,23 @@ impl FibreAttention {
         products.reshape([rows, self.heads]) * self.scale
     }
 
-    /// The values weighed, `[nodes, 2 l + 1, heads * channels]`.
+    /// The values weighed, of the shape of the queries, `[nodes, 2 l + 1, heads * channels]`.
     fn sum(
         &self,
         weighing: &Weighing,
-        values: &Tensor<3>,
+        values: Option<&Tensor<3>>,
         others: Vec<Option<&Tensor<3>>>,
-        edges: &Surroundings,
+        queries: &Tensor<3>,
+        receivers: &Segments,
     ) -> Tensor<3> {
-        let [_, components, width] = values.dims();
-        let width = width / self.key_heads * self.heads;
-        let sum = segment_sum(self.weighed(values, &weighing.edges), edges.graph.receivers());
+        let [nodes, components, width] = queries.dims();
+        let heard = values.zip(weighing.edges.as_ref());
+        let heard = heard.map(|(values, weights)| segment_sum(self.weighed(values, weights), receivers));
         let own = weighing.own.iter().zip(others).filter_map(|(weights, values)| Some(self.weighed(values?, weights)));
-        let sum = own.fold(sum, |sum, own| sum + own);
-        let nodes = sum.dims()[0];
-        let total = weighing.total.clone().reshape([nodes, 1, self.heads, 1]);
+        let Some((sum, total)) = heard.into_iter().chain(own).reduce(|a, b| a + b).zip(weighing.total.clone()) else {
+            return Tensor::zeros([nodes, components, width], (&queries.device(), queries.dtype()));
+        };
+        let total = total.reshape([nodes, 1, self.heads, 1]);
         let by_head = sum.reshape([nodes, components, self.heads, width / self.heads]) / total;
         by_head.reshape([nodes, components, width])
     }
@@ -278,36 +290,41 @@ impl FibreAttention {
 
 /// A softmax before it is divided by its sum.
 struct Weighing {
-    /// `[edges, heads]`
-    edges: Tensor<2>,
+    /// `[edges, heads]`; none where there is no edge.
+    edges: Option<Tensor<2>>,
     /// What a node attends to beside its neighbours, each `[nodes, heads]`.
     own: Vec<Tensor<2>>,
-    /// `[nodes, heads]`; not zero.
-    total: Tensor<2>,
+    /// `[nodes, heads]`; not zero. None where no node has anything to attend to.
+    total: Option<Tensor<2>>,
 }
 
 impl Weighing {
-    fn new(logits: Tensor<2>, own: Vec<Tensor<2>>, receivers: &equi_core::ops::Segments) -> Self {
-        let highest = segment_max(logits.clone().detach(), receivers);
-        let highest = match own.iter().map(|own| own.clone().detach()).reduce(Tensor::max_pair) {
-            Some(own) => {
+    fn new(logits: Option<Tensor<2>>, own: Vec<Tensor<2>>, receivers: &Segments) -> Self {
+        let highest_own = own.iter().map(|own| own.clone().detach()).reduce(Tensor::max_pair);
+        let highest_edge = logits.as_ref().map(|logits| segment_max(logits.clone().detach(), receivers));
+        let highest = match (highest_edge, highest_own) {
+            (Some(highest), Some(own)) => {
                 // The maximum over no neighbours is given as zero, which is not one of the logits.
                 let alone = receivers.sizes(&highest).equal_scalar(0.0).repeat_dim(1, highest.dims()[1]);
                 highest.max_pair(own.clone()).mask_where(alone, own)
             }
-            None => highest,
+            (Some(highest), None) | (None, Some(highest)) => highest,
+            (None, None) => return Self { edges: None, own, total: None },
         };
-        let edges = (logits - gather(highest.clone(), receivers)).exp();
+        let edges = logits.map(|logits| (logits - gather(highest.clone(), receivers)).exp());
         let own: Vec<_> = own.into_iter().map(|logits| (logits - highest.clone()).exp()).collect();
-        let sum = segment_sum(edges.clone(), receivers);
-        let sum = own.iter().fold(sum, |sum, own| sum + own.clone());
-        // Zero only where there is nothing to attend to, and then everything weighed is zero.
-        let nothing = sum.clone().equal_scalar(0.0);
-        Self { edges, own, total: sum.mask_fill(nothing, 1.0) }
+        let sum = edges.as_ref().map(|edges| segment_sum(edges.clone(), receivers));
+        let sum = sum.into_iter().chain(own.iter().cloned()).reduce(|a, b| a + b);
+        let total = sum.map(|sum| {
+            // Zero only where there is nothing to attend to, and then everything weighed is zero.
+            let nothing = sum.clone().equal_scalar(0.0);
+            sum.mask_fill(nothing, 1.0)
+        });
+        Self { edges, own, total }
     }
 }
 
-fn gathered(features: &Tensor<3>, segments: &equi_core::ops::Segments) -> Tensor<3> {
+fn gathered(features: &Tensor<3>, segments: &Segments) -> Tensor<3> {
     let [rows, components, channels] = features.dims();
     let gathered = gather(features.clone().reshape([rows, components * channels]), segments);
     let rows = gathered.dims()[0];

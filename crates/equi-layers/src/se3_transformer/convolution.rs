@@ -16,10 +16,18 @@ use crate::weights::Weights;
 /// Keeps a layer normalisation of equal values finite, as in PyTorch.
 const EPSILON: f64 = 1e-5;
 
-/// What the layers see of the edges.
+/// What the layers see beside features.
 #[derive(Clone, Debug)]
 pub(super) struct Surroundings<'a> {
     pub graph: &'a Graph,
+    /// None where there is no edge: then nothing is computed for edges, since operations on tensors of no numbers are not safe on all backends (with
+    /// fusion on wgpu they write into others).
+    pub edges: Option<Edges>,
+}
+
+/// What the layers see of the edges.
+#[derive(Clone, Debug)]
+pub(super) struct Edges {
     /// `|x_i - x_j|`, `[edges, 1]`.
     pub distances: Tensor<2>,
     /// What the radial networks take, `[edges, inputs]`: distances, and features of the edges.
@@ -110,6 +118,8 @@ pub struct FibreConvolution {
     pub radial: Vec<RadialNetwork>,
     /// What a node does to itself, added to the mean over its neighbours.
     pub self_interaction: Option<FibreLinear>,
+    #[module(skip)]
+    output: Fibre,
 }
 
 impl FibreConvolution {
@@ -124,21 +134,22 @@ impl FibreConvolution {
         Self {
             radial: pairs.map(|(from, to)| RadialNetwork::new(from, to, options, weights)).collect(),
             self_interaction: self_interaction.then(|| FibreLinear::new(input, output, weights)),
+            output: output.clone(),
         }
     }
 
-    /// The messages, one row for every edge.
-    pub(super) fn messages(&self, features: &FibreFeatures, surroundings: &Surroundings) -> FibreFeatures {
+    /// The messages, one row for every edge of the graph.
+    pub(super) fn messages(&self, features: &FibreFeatures, graph: &Graph, edges: &Edges) -> FibreFeatures {
         let mut messages: BTreeMap<usize, Tensor<3>> = BTreeMap::new();
         for radial in &self.radial {
             let (from, to) = (radial.from, radial.to);
             let features = features.degrees.get(&from).unwrap_or_else(|| panic!("features of degree {from}"));
             let message = radial_product(
                 features.clone(),
-                radial.values(surroundings.radial.clone()),
-                surroundings.angular[&(from, to)].clone(),
+                radial.values(edges.radial.clone()),
+                edges.angular[&(from, to)].clone(),
                 radial.output.val(),
-                surroundings.graph.senders(),
+                graph.senders(),
             );
             let sum = match messages.remove(&to) {
                 Some(sum) => sum + message,
@@ -151,8 +162,13 @@ impl FibreConvolution {
 
     /// The mean of the messages to every node, and what it does to itself.
     pub(super) fn forward(&self, features: &FibreFeatures, surroundings: &Surroundings) -> FibreFeatures {
-        let messages = self.messages(features, surroundings);
-        let mean = messages.mapped_rows(|rows| segment_mean(rows, surroundings.graph.receivers()));
+        let graph = surroundings.graph;
+        let mean = match &surroundings.edges {
+            Some(edges) => {
+                self.messages(features, graph, edges).mapped_rows(|rows| segment_mean(rows, graph.receivers()))
+            }
+            None => FibreFeatures::zeros(&self.output, graph.nodes(), &self.radial[0].output.val()),
+        };
         match &self.self_interaction {
             Some(linear) => mean.plus(&linear.forward(features)),
             None => mean,

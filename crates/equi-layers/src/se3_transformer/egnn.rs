@@ -8,10 +8,10 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
 use equi_core::ops::{gather, segment_sum, silu};
 
-use super::convolution::Surroundings;
+use super::convolution::{Edges, Surroundings};
 use super::feed_forward::FeedForwardBlock;
 use super::fibre::{Fibre, FibreFeatures};
-use crate::length::root;
+use crate::graph::Graph;
 use crate::weights::Weights;
 
 /// Deviation of the weights at the start: the block hardly changes anything.
@@ -102,9 +102,45 @@ impl EgnnBlock {
         }
     }
 
-    pub(super) fn forward(&self, features: FibreFeatures, edges: &Surroundings) -> FibreFeatures {
-        let (receivers, senders) = (edges.graph.receivers(), edges.graph.senders());
+    pub(super) fn forward(&self, features: FibreFeatures, surroundings: &Surroundings) -> FibreFeatures {
         let nodes = features.clone().into_scalars();
+        // A node is its own neighbour in the same place: it does not move itself, but it hears itself.
+        let own = nodes.clone();
+        let rest = self.edge_input.weight.dims()[0] - 2 * nodes.dims()[1];
+        let nothing = Tensor::zeros([own.dims()[0], rest], (&own.device(), own.dtype()));
+        let own = self.message(Tensor::cat(vec![own.clone(), own, nothing], 1));
+
+        let (mut moved, heard) = match &surroundings.edges {
+            Some(edges) => {
+                let (moved, heard) = self.exchange(&features, &nodes, surroundings.graph, edges);
+                (moved, heard + own)
+            }
+            None => (features.degrees, own),
+        };
+        let inputs = Tensor::cat(vec![self.node_norm.forward(nodes.clone()), heard], 1);
+        let nodes = nodes + self.node_output.forward(silu(self.node_input.forward(inputs)));
+        for (degree, gate) in self.degrees.iter().zip(&self.gates) {
+            let open: Tensor<3> = sigmoid(gate.forward(nodes.clone())).unsqueeze_dim(1);
+            let features = moved.remove(degree).expect("every degree has moved");
+            moved.insert(*degree, features * open);
+        }
+        moved.insert(0, nodes.unsqueeze_dim(1));
+        let features = FibreFeatures { degrees: moved };
+        match &self.feed_forward {
+            Some(feed_forward) => feed_forward.forward(features),
+            None => features,
+        }
+    }
+
+    /// What neighbours do to the degrees above 0, and the sum of the messages to every node.
+    fn exchange(
+        &self,
+        features: &FibreFeatures,
+        nodes: &Tensor<2>,
+        graph: &Graph,
+        edges: &Edges,
+    ) -> (BTreeMap<usize, Tensor<3>>, Tensor<2>) {
+        let (receivers, senders) = (graph.receivers(), graph.senders());
         let differences: Vec<Tensor<3>> = self
             .degrees
             .iter()
@@ -124,11 +160,6 @@ impl EgnnBlock {
         inputs.push(edges.distances.clone());
         inputs.extend(edges.features.clone());
         let messages = self.message(Tensor::cat(inputs, 1));
-        // A node is its own neighbour in the same place: it does not move itself, but it hears itself.
-        let own = nodes.clone();
-        let rest = self.edge_input.weight.dims()[0] - 2 * nodes.dims()[1];
-        let nothing = Tensor::zeros([own.dims()[0], rest], (&own.device(), own.dtype()));
-        let own = self.message(Tensor::cat(vec![own.clone(), own, nothing], 1));
 
         let mut moved = BTreeMap::new();
         if !self.degrees.is_empty() {
@@ -150,20 +181,7 @@ impl EgnnBlock {
                 moved.insert(*degree, features + sum.reshape(shape));
             }
         }
-        let heard = segment_sum(messages, receivers) + own;
-        let inputs = Tensor::cat(vec![self.node_norm.forward(nodes.clone()), heard], 1);
-        let nodes = nodes + self.node_output.forward(silu(self.node_input.forward(inputs)));
-        for (degree, gate) in self.degrees.iter().zip(&self.gates) {
-            let open: Tensor<3> = sigmoid(gate.forward(nodes.clone())).unsqueeze_dim(1);
-            let features = moved.remove(degree).expect("every degree has moved");
-            moved.insert(*degree, features * open);
-        }
-        moved.insert(0, nodes.unsqueeze_dim(1));
-        let features = FibreFeatures { degrees: moved };
-        match &self.feed_forward {
-            Some(feed_forward) => feed_forward.forward(features),
-            None => features,
-        }
+        (moved, segment_sum(messages, receivers))
     }
 
     fn message(&self, inputs: Tensor<2>) -> Tensor<2> {
@@ -174,8 +192,7 @@ impl EgnnBlock {
 /// The norms `[edges, channels]`, and what to divide by for the direction: 1 where there is none.
 fn lengths(difference: &Tensor<3>) -> (Tensor<2>, Tensor<2>) {
     let squares: Tensor<2> = difference.clone().powi_scalar(2).sum_dim(1).squeeze_dim(1);
-    let length = root(squares);
-    // `+ 1` where the length is zero: a mask that is filled would not do for no edges.
-    let none = length.clone().detach().equal_scalar(0.0).float().cast(length.dtype());
-    (length.clone(), length + none)
+    let zero = squares.clone().equal_scalar(0.0);
+    let divisor = squares.mask_fill(zero.clone(), 1.0).sqrt();
+    (divisor.clone().mask_fill(zero, 0.0), divisor)
 }

@@ -146,11 +146,11 @@ impl FibreFeatures {
         Self { degrees: degrees.collect() }
     }
 
-    /// Of no node.
-    pub(super) fn without_rows(fibre: &Fibre, like: &Tensor<2>) -> Self {
+    /// Zero for all nodes.
+    pub(super) fn zeros(fibre: &Fibre, nodes: usize, like: &Tensor<2>) -> Self {
         let options = (&like.device(), like.dtype());
-        let none = |(degree, channels)| (degree, Tensor::zeros([0, 2 * degree + 1, channels], options));
-        Self { degrees: fibre.iter().map(none).collect() }
+        let zeros = |(degree, channels)| (degree, Tensor::zeros([nodes, 2 * degree + 1, channels], options));
+        Self { degrees: fibre.iter().map(zeros).collect() }
     }
 
     /// The same, with a parameter that takes part in nothing: where no layer has added anything, there is something to differentiate.

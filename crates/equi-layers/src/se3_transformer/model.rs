@@ -10,7 +10,7 @@ use equi_core::ops::gather;
 use super::SE3TransformerConfig;
 use super::angular::AngularKernels;
 use super::attention::{AttentionBlock, Context};
-use super::convolution::{FibreConvolution, Surroundings};
+use super::convolution::{Edges, FibreConvolution, Surroundings};
 use super::egnn::EgnnBlock;
 use super::feed_forward::FeedForwardBlock;
 use super::fibre::FibreFeatures;
@@ -255,7 +255,7 @@ impl SE3Transformer {
             _ => {}
         }
         if graph.nodes() == 0 {
-            return FibreFeatures::without_rows(&config.fibre_out(), &positions).tied_to(self.parameter());
+            return FibreFeatures::zeros(&config.fibre_out(), 0, &positions).tied_to(self.parameter());
         }
         let sequence = uses_sequence.then(|| sequence.unwrap_or_else(|| places(graph, &positions)));
         if let (Some(embedding), Some(sequence)) = (&self.position_embedding, &sequence) {
@@ -263,7 +263,7 @@ impl SE3Transformer {
             features = features.plus(&places);
         }
         let edges = match (&self.hop_embedding, hops) {
-            (Some(embedding), Some(hops)) => {
+            (Some(embedding), Some(hops)) if graph.edges() > 0 => {
                 let hops = embed(embedding, hops);
                 Some(match edges {
                     Some(edges) => Tensor::cat(vec![edges, hops], 1),
@@ -272,9 +272,11 @@ impl SE3Transformer {
             }
             _ => edges,
         };
-        let surroundings = self.surroundings(graph, positions, edges);
+        let like = positions.clone();
+        let edges = (graph.edges() > 0).then(|| self.edges(graph, positions, edges));
+        let surroundings = Surroundings { graph, edges };
         let context = Context {
-            rotary: self.rotary(&surroundings, sequence),
+            rotary: self.rotary(&surroundings, sequence, &like),
             global: match global {
                 Some(global) => (0..global.dims()[1])
                     .map(|place| gather(global.clone().narrow(1, place, 1).squeeze_dim(1), graph.members()))
@@ -313,16 +315,9 @@ impl SE3Transformer {
         self.input.radial[0].input_shift.val()
     }
 
-    fn surroundings<'a>(
-        &self,
-        graph: &'a Graph,
-        positions: Tensor<2>,
-        features: Option<Tensor<2>>,
-    ) -> Surroundings<'a> {
+    fn edges(&self, graph: &Graph, positions: Tensor<2>, features: Option<Tensor<2>>) -> Edges {
         let config = &*self.config;
-        // Nothing flows back from no edge, and flex cannot fill a part of nothing.
-        let flows = config.differentiable_coors && graph.edges() > 0;
-        let positions = if flows { positions } else { positions.detach() };
+        let positions = if config.differentiable_coors { positions } else { positions.detach() };
         let differences = graph.displacements(positions);
         let distances = root(differences.clone().powi_scalar(2).sum_dim(1));
         let mut radial = Vec::new();
@@ -334,33 +329,33 @@ impl SE3Transformer {
         }
         radial.push(distances.clone());
         radial.extend(features.clone());
-        Surroundings {
-            graph,
-            distances,
-            radial: Tensor::cat(radial, 1),
-            features,
-            angular: self.angular.along(differences),
-        }
+        Edges { distances, radial: Tensor::cat(radial, 1), features, angular: self.angular.along(differences) }
     }
 
-    fn rotary(&self, edges: &Surroundings, sequence: Option<Tensor<1, Int>>) -> Option<Rotary> {
+    fn rotary(
+        &self,
+        Surroundings { graph, edges }: &Surroundings,
+        sequence: Option<Tensor<1, Int>>,
+        like: &Tensor<2>,
+    ) -> Option<Rotary> {
         let config = &*self.config;
         let count = usize::from(config.rotary_position) + usize::from(config.rotary_rel_dist);
         let pairs = config.dim_head / (2 * count.max(1));
         let (mut of_nodes, mut of_edges) = (Vec::new(), Vec::new());
         if let Some(sequence) = sequence.filter(|_| config.rotary_position) {
-            let like = &edges.distances;
             let places = sequence.float().cast(like.dtype()).unsqueeze_dim::<2>(1);
             let turns = angles(places, pairs);
-            of_edges.push(gather(turns.clone(), edges.graph.senders()));
+            of_edges.extend(edges.as_ref().map(|_| gather(turns.clone(), graph.senders())));
             of_nodes.push(turns);
         }
         if config.rotary_rel_dist {
-            let like = &edges.distances;
-            of_nodes.push(Tensor::zeros([edges.graph.nodes(), pairs], (&like.device(), like.dtype())));
-            of_edges.push(angles(like.clone() * ROTARY_DISTANCE, pairs));
+            of_nodes.push(Tensor::zeros([graph.nodes(), pairs], (&like.device(), like.dtype())));
+            of_edges.extend(edges.as_ref().map(|edges| angles(edges.distances.clone() * ROTARY_DISTANCE, pairs)));
         }
-        (count > 0).then(|| Rotary { nodes: Tensor::cat(of_nodes, 1), edges: Tensor::cat(of_edges, 1) })
+        (count > 0).then(|| Rotary {
+            nodes: Tensor::cat(of_nodes, 1),
+            edges: edges.as_ref().map(|_| Tensor::cat(of_edges, 1)),
+        })
     }
 
     fn check(

@@ -8,8 +8,8 @@ use burn::tensor::{Tensor, TensorData};
 pub(super) struct Rotary {
     /// `[nodes, pairs]`
     pub nodes: Tensor<2>,
-    /// `[edges, pairs]`
-    pub edges: Tensor<2>,
+    /// `[edges, pairs]`; none where there is no edge.
+    pub edges: Option<Tensor<2>>,
 }
 
 /// `position * 10000^(-t / pairs)` for pair `t`: `[rows, 1]` to `[rows, pairs]` (Su et al. 2021).
