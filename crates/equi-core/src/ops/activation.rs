@@ -12,6 +12,14 @@ pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(<Dispatch as RowOps>::swish(x.into_dispatch()))
 }
 
+/// `x P(x)` with the normal distribution `P(x) = (1 + erf(x / sqrt 2)) / 2`, and its gradient. Burn's `gelu` has the same value; on most backends its
+/// gradient is that of an approximation by tanh, which is off by up to a thousandth.
+///
+/// Shapes: any; the output has that of the input.
+pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as RowOps>::gaussian_unit(x.into_dispatch()))
+}
+
 /// `silu(x + b)`, in one pass.
 ///
 /// # Shapes

@@ -30,6 +30,25 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
         }
     }
 
+    fn gaussian_unit(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct GaussianUnit;
+
+        impl<B: RowOps> Backward<B, 1> for GaussianUnit {
+            type State = FloatTensor<B>;
+
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                unary::<B, _>(ops.parents, ops.node, grads, |gradient| B::gaussian_unit_gradient(ops.state, gradient));
+            }
+        }
+
+        let (x, node) = x.into_parts();
+        match GaussianUnit.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(x.clone(), B::gaussian_unit(x)),
+            OpsKind::UnTracked(prep) => prep.finish(B::gaussian_unit(x)),
+        }
+    }
+
     fn bias_swish(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         #[derive(Debug)]
         struct BiasSwish;

@@ -47,6 +47,16 @@ pub trait RowOps: Backend {
         composed::swish_gradient::<Self>(x, gradient)
     }
 
+    /// `x P(x)` with the normal distribution `P`, GELU.
+    fn gaussian_unit(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::gaussian_unit::<Self>(x)
+    }
+
+    /// The gradient of [`gaussian_unit`](Self::gaussian_unit): `g (P(x) + x P'(x))`.
+    fn gaussian_unit_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::gaussian_unit_gradient::<Self>(x, gradient)
+    }
+
     /// `swish(x + b)` for `x [rows, channels]`, `b [channels]`.
     fn bias_swish(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         composed::bias_swish::<Self>(x, bias)

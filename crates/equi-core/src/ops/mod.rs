@@ -16,7 +16,7 @@ mod radial_network;
 mod radial_product;
 mod segments;
 
-pub use activation::{bias_silu, gate, norm_gelu, silu};
+pub use activation::{bias_silu, gate, gelu, norm_gelu, silu};
 pub use edges::edge_silu;
 pub use extension::{BackendSegments, EdgeGradients, RowOps};
 pub use memory::{release_memory, retain_memory};

@@ -59,7 +59,7 @@ impl Nonlinearity {
             Self::Abs => x.abs(),
             // Beyond 40 it is x in f64 too.
             Self::Softplus => activation::softplus_with_threshold(x, 1.0, 40.0),
-            Self::Gelu => activation::gelu(x),
+            Self::Gelu => equi_core::ops::gelu(x),
             Self::Sin => x.sin(),
             Self::Cos => x.cos(),
             Self::Square => x.square(),

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::activation::gelu;
+use equi_core::ops::gelu;
 
 use super::fibre::{Fibre, FibreFeatures};
 use crate::weights::Weights;

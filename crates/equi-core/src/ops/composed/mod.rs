@@ -23,6 +23,18 @@ pub(super) fn swish_gradient<B: Backend>(x: FloatTensor<B>, gradient: FloatTenso
     B::float_mul(gradient, B::float_mul(sigmoid, slope))
 }
 
+pub(super) fn gaussian_unit<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_mul(x.clone(), normal_distribution::<B>(x))
+}
+
+pub(super) fn gaussian_unit_gradient<B: Backend>(x: FloatTensor<B>, gradient: FloatTensor<B>) -> FloatTensor<B> {
+    // With the density of the normal distribution `P'`.
+    let density = B::float_exp(B::float_mul_scalar(B::float_mul(x.clone(), x.clone()), (-0.5).into()));
+    let density =
+        B::float_mul_scalar(density, (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2).into());
+    B::float_mul(gradient, B::float_add(normal_distribution::<B>(x.clone()), B::float_mul(x, density)))
+}
+
 pub(super) fn bias_swish<B: RowOps>(x: FloatTensor<B>, bias: FloatTensor<B>) -> FloatTensor<B> {
     B::swish(B::float_add(x, row::<B>(bias)))
 }
@@ -136,7 +148,7 @@ pub(super) fn norm_gelu<B: Backend>(
 ) -> FloatTensor<B> {
     let (normal, _) = normalised::<B>(x, epsilon);
     let y = B::float_add(B::float_mul(normal, row::<B>(scale)), row::<B>(shift));
-    B::float_mul(y.clone(), normal_distribution::<B>(y))
+    gaussian_unit::<B>(y)
 }
 
 pub(super) fn norm_gelu_gradient<B: Backend>(
@@ -149,12 +161,7 @@ pub(super) fn norm_gelu_gradient<B: Backend>(
     let shape = scale.shape();
     let (normal, deviation) = normalised::<B>(x, epsilon);
     let y = B::float_add(B::float_mul(normal.clone(), row::<B>(scale.clone())), row::<B>(shift));
-    // The derivative of `y P(y)` is `P(y) + y P'(y)`, with the density of the normal distribution `P'`.
-    let density = B::float_exp(B::float_mul_scalar(B::float_mul(y.clone(), y.clone()), (-0.5).into()));
-    let density =
-        B::float_mul_scalar(density, (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2).into());
-    let slope = B::float_add(normal_distribution::<B>(y.clone()), B::float_mul(y, density));
-    let by_y = B::float_mul(gradient, slope);
+    let by_y = gaussian_unit_gradient::<B>(y, gradient);
     let by_scale = B::float_reshape(B::float_sum_dim(B::float_mul(by_y.clone(), normal.clone()), 0), shape.clone());
     let by_shift = B::float_reshape(B::float_sum_dim(by_y.clone(), 0), shape);
     let by_normal = B::float_mul(by_y, row::<B>(scale));

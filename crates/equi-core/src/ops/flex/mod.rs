@@ -11,6 +11,7 @@ mod segments;
 mod simd;
 
 use burn::backend::Flex;
+use burn::backend::ops::ActivationOps;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 
@@ -35,6 +36,14 @@ impl RowOps for Flex {
 
     fn swish_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
         in_precision!(x, activation::swish_gradient(x, gradient), composed::swish_gradient::<Self>(x, gradient))
+    }
+
+    fn gaussian_unit(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        <Self as ActivationOps<Self>>::gelu(x)
+    }
+
+    fn gaussian_unit_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        <Self as ActivationOps<Self>>::gelu_backward(x, gradient)
     }
 
     fn bias_swish(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
