@@ -24,6 +24,8 @@ pub struct RadialLayer {
 /// Networks on edges would be most of what training keeps: five tensors as large as the output. Only the input is kept, and the gradient computes the
 /// rest anew, one time the forward pass, whose matrices are small.
 ///
+/// Where there is no row, the output is a constant: there is no gradient.
+///
 /// # Shapes
 /// - `x`: `[rows, inputs]`
 /// - output: `[rows, channels of the second layer + 1]`
@@ -44,11 +46,7 @@ pub fn radial_network(x: Tensor<2>, layers: [RadialLayer; 2], epsilon: f64) -> T
         inputs = channels;
     }
     if rows == 0 {
-        // With a gradient by every layer: zero.
-        let sums = layers.into_iter().fold(x, |x, layer| {
-            (x.matmul(layer.weight) + layer.bias.unsqueeze()) * layer.scale.unsqueeze() + layer.shift.unsqueeze()
-        });
-        return sums.pad([(0, 0), (0, 1)], 1.0);
+        return Tensor::zeros([0, inputs + 1], (&x.device(), x.dtype()));
     }
     let [first, second] = layers;
     Tensor::from_dispatch(<Dispatch as RowOps>::radial_network(
