@@ -165,8 +165,7 @@ fn multiply(product: &TensorProduct, [x1, x2, weight]: [Tensor<2>; 3]) -> Tensor
 }
 
 proptest! {
-    // Few where every shape compiles kernels.
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(feature = "wgpu") { 2 } else { 64 }))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn products_are_the_sums_that_define_them(config in any_product(), per_row in any::<bool>()) {
