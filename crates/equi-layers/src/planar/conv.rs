@@ -8,6 +8,7 @@ use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions};
 use equi_core::FieldType;
 use equi_core::check::FieldMap;
+use equi_core::ops::{ConvSteps, ConvSymmetry, steerable_conv2d};
 use std::sync::Arc;
 
 use super::batch_norm::Foldable;
@@ -80,7 +81,9 @@ impl R2ConvConfig {
         let [input, _] = self.kernel.group_parts()?;
         let Kernel { weights, bias, bias_expansion, expansion, plan } =
             self.kernel.build(&input, &self.kernel.output, options)?;
-        let conv = R2Conv { weights, bias, bias_expansion, expansion, plan, config: Arc::new(self.clone()) };
+        let (input, output, size) = (&self.kernel.input, &self.kernel.output, self.kernel.size);
+        let symmetry = (self.kernel.groups == 1).then(|| ConvSymmetry::new(input, output, size));
+        let conv = R2Conv { weights, bias, bias_expansion, expansion, plan, symmetry, config: Arc::new(self.clone()) };
         self.input_size.map_or(Ok(()), |[height, width]| conv.check_size(height, width))?;
         Ok(conv)
     }
@@ -92,6 +95,9 @@ impl R2ConvConfig {
 /// elements as well as the pixel grid can sample them. Weiler and Cesa: General E(2)-Equivariant Steerable CNNs, NeurIPS 2019.
 ///
 /// The filter is expanded from the weights in every forward pass. For inference, [`export`](Self::export) folds it once.
+///
+/// Without groups, the convolution is [`steerable_conv2d`], which on flex takes a part of the multiplications of the dense one; other backends
+/// use their own convolution.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct R2Conv {
@@ -104,6 +110,9 @@ pub struct R2Conv {
     expansion: UploadedExpansion,
     #[module(skip)]
     plan: Arc<Expansion>,
+    /// Of the dense convolution; `None` where it falls into groups.
+    #[module(skip)]
+    symmetry: Option<ConvSymmetry>,
     #[module(skip)]
     config: Arc<R2ConvConfig>,
 }
@@ -125,8 +134,16 @@ impl R2Conv {
             PaddingMode::Zeros => (features, kernel.padding),
             mode => (pad(features, kernel.padding, mode), 0),
         };
-        let options = ConvOptions::new([kernel.stride; 2], [padding; 2], [kernel.dilation; 2], kernel.groups);
-        conv2d(features, self.filter(), self.channel_bias(), options)
+        match &self.symmetry {
+            Some(symmetry) => {
+                let steps = ConvSteps { stride: kernel.stride, padding, dilation: kernel.dilation };
+                steerable_conv2d(features, self.filter(), self.channel_bias(), steps, symmetry)
+            }
+            None => {
+                let options = ConvOptions::new([kernel.stride; 2], [padding; 2], [kernel.dilation; 2], kernel.groups);
+                conv2d(features, self.filter(), self.channel_bias(), options)
+            }
+        }
     }
 
     /// The filter that the weights stand for, `[out, in / groups, kernel_size, kernel_size]`.

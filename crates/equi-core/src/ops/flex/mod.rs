@@ -9,6 +9,7 @@ mod norm_gelu;
 mod radial_product;
 mod segments;
 mod simd;
+mod steerable_conv;
 
 use burn::backend::Flex;
 use burn::backend::ops::ActivationOps;
