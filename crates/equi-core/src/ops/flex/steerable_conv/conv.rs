@@ -12,6 +12,9 @@ use crate::ops::steerable_conv::plan::Plan;
 /// Pieces that the tiles are cut into for a gradient by the filter: a constant, so that sums over pieces are the same with any number of threads.
 const PIECES: usize = 16;
 
+/// Bytes of packed images that are worked on at a time: they stay in the second level of the cache.
+const GROUP: usize = 512 << 10;
+
 /// How a convolution moves over its images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Geometry {
@@ -34,24 +37,40 @@ impl Geometry {
     pub(super) fn output(&self) -> [usize; 2] {
         self.input.map(|side| (side + 2 * self.padding - self.extent() - 1) / self.stride + 1)
     }
+
+    /// The pixels of the output, in a frame of the input.
+    fn grid(&self) -> Grid {
+        let frame =
+            Frame { size: self.input.map(|side| side + 2 * self.padding), margin: self.padding as isize, spacing: 1 };
+        Grid { size: self.output(), stride: self.stride, dilation: self.dilation, frame }
+    }
+
+    /// The pixels of the input, in a frame of the output.
+    fn adjoint_grid(&self) -> Grid {
+        let frame = Frame {
+            size: self.input.map(|side| side + self.extent()),
+            margin: self.extent() as isize - self.padding as isize,
+            spacing: self.stride,
+        };
+        Grid { size: self.input, stride: 1, dilation: self.dilation, frame }
+    }
 }
 
 /// `y = K * x + b`, `[batch, output channels, height', width']`.
 pub(super) fn forward<F: Lanes>(plan: &Plan, geometry: Geometry, x: &[F], filter: &[F], bias: &[F]) -> Vec<F> {
-    let size = geometry.output();
-    let frame = Frame {
-        size: geometry.input.map(|side| side + 2 * geometry.padding),
-        margin: geometry.padding as isize,
-        spacing: 1,
-    };
-    let grid = Grid { batch: geometry.batch, size, stride: geometry.stride, dilation: geometry.dilation, frame };
+    let grid = geometry.grid();
     let layout = Layout::new::<F>(plan);
     let weights = prepared(plan, &layout, Addressing::forward(plan), filter);
-    let image = pack(x, geometry.input, &packed_channels(&plan.input), frame);
-    let mut output = vec![F::zeroed(); grid.pixels() * plan.output_channels()];
-    let job = Job::new(plan, &layout, grid, image.numbers()).with_product(weights.numbers(), bias, &mut output);
-    (0..grid.tiles()).into_par_iter().for_each(|tile| job.run(tile, &mut []));
-    drop(job);
+    let (from, to) = (packed_channels(&plan.input), plan.output_channels() * grid.pixels());
+    let group = samples::<F>(grid.frame.pixels() * from.len(), geometry.batch);
+    let mut output = vec![F::zeroed(); geometry.batch * to];
+    let images = x.par_chunks((group * from.len() * pixels(geometry.input)).max(1));
+    images.zip(output.par_chunks_mut((group * to).max(1))).for_each(|(x, output)| {
+        let image = pack(x, geometry.input, &from, grid.frame);
+        let samples = output.len() / to;
+        let job = Job::new(plan, &layout, grid, samples, image.numbers()).with_product(weights.numbers(), bias, output);
+        (0..job.tiles()).into_par_iter().for_each(|tile| job.run(tile, &mut []));
+    });
     output
 }
 
@@ -65,73 +84,157 @@ pub(super) fn backward<F: Lanes>(
     gradient: &[F],
     needed: [bool; 2],
 ) -> [Option<Vec<F>>; 2] {
-    let size = geometry.output();
+    let arguments = Arguments { geometry, x, filter, gradient };
     // The filter's gradient shares its patches with the convolution where both have a patch for every pixel of the input.
     let shared = needed == [true, true] && geometry.stride == 1;
-    let mut by_filter = needed[1].then(|| vec![F::zeroed(); filter.len()]);
-    let by_x = needed[0].then(|| {
-        let frame = Frame {
-            size: geometry.input.map(|side| side + geometry.extent()),
-            margin: geometry.extent() as isize - geometry.padding as isize,
-            spacing: geometry.stride,
-        };
-        let grid = Grid { batch: geometry.batch, size: geometry.input, stride: 1, dilation: geometry.dilation, frame };
-        let layout = Layout::new::<F>(adjoint);
-        let addressing = Addressing::adjoint(adjoint);
-        let weights = prepared(adjoint, &layout, addressing, filter);
-        let image = pack(gradient, size, &packed_channels(&adjoint.input), frame);
-        let bias = vec![F::zeroed(); adjoint.output_channels()];
-        let mut by_x = vec![F::zeroed(); x.len()];
-        let job = Job::new(adjoint, &layout, grid, image.numbers()).with_product(weights.numbers(), &bias, &mut by_x);
-        if let Some(by_filter) = by_filter.as_mut().filter(|_| shared) {
-            let x = pack(x, geometry.input, &packed_channels(&adjoint.output), Frame::tight(geometry.input));
-            let sums = gradient_by_matrices(&job.with_gradient(x.numbers()), &layout, grid);
-            filter_gradient(adjoint, &layout, addressing, &sums, by_filter);
-        } else {
-            (0..grid.tiles()).into_par_iter().for_each(|tile| job.run(tile, &mut []));
-        }
-        by_x
-    });
-    if let Some(by_filter) = by_filter.as_mut().filter(|_| !shared) {
-        let frame = Frame {
-            size: geometry.input.map(|side| side + 2 * geometry.padding),
-            margin: geometry.padding as isize,
-            spacing: 1,
-        };
-        let grid = Grid { batch: geometry.batch, size, stride: geometry.stride, dilation: geometry.dilation, frame };
-        let layout = Layout::new::<F>(plan);
-        let image = pack(x, geometry.input, &packed_channels(&plan.input), frame);
-        let gradient = pack(gradient, size, &packed_channels(&plan.output), Frame::tight(size));
-        let job = Job::new(plan, &layout, grid, image.numbers()).with_gradient(gradient.numbers());
-        let sums = gradient_by_matrices(&job, &layout, grid);
-        filter_gradient(plan, &layout, Addressing::forward(plan), &sums, by_filter);
-    }
+    let (by_x, shared_by_filter) = if needed[0] { arguments.by_input(adjoint, shared) } else { Default::default() };
+    let by_filter = if needed[1] && !shared { arguments.by_filter(plan) } else { shared_by_filter };
     [by_x, by_filter]
 }
 
-/// The sums of the gradients of all tiles by the matrices.
-fn gradient_by_matrices<F: Lanes>(job: &Job<F>, layout: &Layout, grid: Grid) -> Vec<F> {
-    let tiles = grid.tiles();
-    let pieces = PIECES.min(tiles);
-    let sums: Vec<Buffer> = (0..pieces)
-        .into_par_iter()
-        .map(|piece| {
-            let mut sum = Buffer::zeros::<F>(layout.length);
+/// What [`backward`] is given.
+struct Arguments<'a, F> {
+    geometry: Geometry,
+    x: &'a [F],
+    filter: &'a [F],
+    gradient: &'a [F],
+}
+
+impl<F: Lanes> Arguments<'_, F> {
+    /// The gradient by the input, a convolution with the adjoint, and, if asked for, that by the filter.
+    fn by_input(&self, adjoint: &Plan, filter: bool) -> (Option<Vec<F>>, Option<Vec<F>>) {
+        let (geometry, grid) = (self.geometry, self.geometry.adjoint_grid());
+        let size = geometry.output();
+        let layout = Layout::new::<F>(adjoint);
+        let addressing = Addressing::adjoint(adjoint);
+        let weights = prepared(adjoint, &layout, addressing, self.filter);
+        let bias = vec![F::zeroed(); adjoint.output_channels()];
+        let (from, to) = (packed_channels(&adjoint.input), packed_channels(&adjoint.output));
+        let runs = Runs::new::<F>(grid.frame.pixels() * from.len() + grid.pixels() * to.len(), geometry.batch);
+        let mut by_x = vec![F::zeroed(); self.x.len()];
+        let sample = [from.len() * pixels(size), to.len() * grid.pixels()];
+        let sums: Vec<Vec<Buffer>> = runs
+            .chunks(self.gradient, sample[0])
+            .zip(runs.chunks(self.x, sample[1]).zip(runs.chunks_mut(&mut by_x, sample[1])))
+            .map(|(gradient, (x, by_x))| {
+                let mut sums = Vec::new();
+                let x = runs.groups(x, sample[1]);
+                for (gradient, (x, by_x)) in
+                    runs.groups(gradient, sample[0]).zip(x.zip(by_x.chunks_mut(runs.group * sample[1])))
+                {
+                    let image = pack(gradient, size, &from, grid.frame);
+                    let samples = by_x.len() / sample[1];
+                    let job = Job::new(adjoint, &layout, grid, samples, image.numbers());
+                    let job = job.with_product(weights.numbers(), &bias, by_x);
+                    if filter {
+                        let x = pack(x, geometry.input, &to, Frame::tight(geometry.input));
+                        runs.add_gradients(&job.with_gradient(x.numbers()), &layout, &mut sums);
+                    } else {
+                        (0..job.tiles()).into_par_iter().for_each(|tile| job.run(tile, &mut []));
+                    }
+                }
+                sums
+            })
+            .collect();
+        let by_filter = filter.then(|| self.taken_back(adjoint, &layout, addressing, &sums));
+        (Some(by_x), by_filter)
+    }
+
+    /// The gradient by the filter alone.
+    fn by_filter(&self, plan: &Plan) -> Option<Vec<F>> {
+        let (geometry, grid) = (self.geometry, self.geometry.grid());
+        let size = geometry.output();
+        let layout = Layout::new::<F>(plan);
+        let (from, to) = (packed_channels::<F>(&plan.input), packed_channels::<F>(&plan.output));
+        let runs = Runs::new::<F>(grid.frame.pixels() * from.len() + grid.pixels() * to.len(), geometry.batch);
+        let sample = [from.len() * pixels(geometry.input), to.len() * grid.pixels()];
+        let sums: Vec<Vec<Buffer>> = runs
+            .chunks(self.x, sample[0])
+            .zip(runs.chunks(self.gradient, sample[1]))
+            .map(|(x, gradient)| {
+                let mut sums = Vec::new();
+                for (x, gradient) in runs.groups(x, sample[0]).zip(runs.groups(gradient, sample[1])) {
+                    let samples = gradient.len() / sample[1];
+                    let image = pack(x, geometry.input, &from, grid.frame);
+                    let gradient = pack(gradient, size, &to, Frame::tight(size));
+                    let job = Job::<F>::new(plan, &layout, grid, samples, image.numbers());
+                    runs.add_gradients(&job.with_gradient(gradient.numbers()), &layout, &mut sums);
+                }
+                sums
+            })
+            .collect();
+        Some(self.taken_back(plan, &layout, Addressing::forward(plan), &sums))
+    }
+
+    /// The gradient by the filter, from sums of those by its matrices.
+    fn taken_back(&self, plan: &Plan, layout: &Layout, addressing: Addressing, sums: &[Vec<Buffer>]) -> Vec<F> {
+        let mut total = vec![F::zeroed(); layout.length];
+        total.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, total)| {
+            for sum in sums.iter().flatten() {
+                for (total, &sum) in total.iter_mut().zip(&sum.numbers::<F>()[chunk * CHUNK..]) {
+                    *total += sum;
+                }
+            }
+        });
+        let mut by_filter = vec![F::zeroed(); self.filter.len()];
+        filter_gradient(plan, layout, addressing, &total, &mut by_filter);
+        by_filter
+    }
+}
+
+/// Numbers that are added up at a time.
+const CHUNK: usize = 4096;
+
+/// How a batch is cut: into runs, which are independent, and these into groups of samples, one after the other.
+struct Runs {
+    /// Samples of a run, and of a group.
+    run: usize,
+    group: usize,
+    /// Pieces that the tiles of a group are cut into.
+    pieces: usize,
+}
+
+impl Runs {
+    /// For samples of so many packed numbers.
+    fn new<F: Lanes>(numbers: usize, batch: usize) -> Self {
+        let run = batch.div_ceil(PIECES).max(1);
+        Self { run, group: samples::<F>(numbers, run), pieces: PIECES.div_ceil(batch.div_ceil(run).max(1)) }
+    }
+
+    fn chunks<'a, F: Lanes>(&self, numbers: &'a [F], sample: usize) -> impl IndexedParallelIterator<Item = &'a [F]> {
+        numbers.par_chunks((self.run * sample).max(1))
+    }
+
+    fn chunks_mut<'a, F: Lanes>(
+        &self,
+        numbers: &'a mut [F],
+        sample: usize,
+    ) -> impl IndexedParallelIterator<Item = &'a mut [F]> {
+        numbers.par_chunks_mut((self.run * sample).max(1))
+    }
+
+    fn groups<'a, F: Lanes>(&self, numbers: &'a [F], sample: usize) -> impl Iterator<Item = &'a [F]> {
+        numbers.chunks(self.group * sample)
+    }
+
+    /// Adds the gradients by the matrices of a group, piece by piece.
+    fn add_gradients<F: Lanes>(&self, job: &Job<F>, layout: &Layout, sums: &mut Vec<Buffer>) {
+        let (tiles, pieces) = (job.tiles(), self.pieces);
+        if sums.is_empty() {
+            sums.extend((0..pieces.min(tiles)).map(|_| Buffer::zeros::<F>(layout.length)));
+        }
+        let pieces = sums.len();
+        sums.par_iter_mut().enumerate().for_each(|(piece, sum)| {
             for tile in piece * tiles / pieces..(piece + 1) * tiles / pieces {
                 job.run(tile, sum.numbers_mut());
             }
-            sum
-        })
-        .collect();
-    let mut total = vec![F::zeroed(); layout.length];
-    total.par_chunks_mut(4096).enumerate().for_each(|(chunk, total)| {
-        for sum in &sums {
-            for (total, &sum) in total.iter_mut().zip(&sum.numbers::<F>()[chunk * 4096..]) {
-                *total += sum;
-            }
-        }
-    });
-    total
+        });
+    }
+}
+
+/// Samples of a group, of `numbers` packed numbers each, of `all`.
+fn samples<F: Lanes>(numbers: usize, all: usize) -> usize {
+    (GROUP / size_of::<F>() / numbers).clamp(1, all.max(1))
 }
 
 /// The matrices of a filter.
@@ -139,4 +242,8 @@ fn prepared<F: Lanes>(plan: &Plan, layout: &Layout, addressing: Addressing, filt
     let mut weights = Buffer::zeros::<F>(layout.length); // Columns without an orbit stay zero.
     matrices(plan, layout, addressing, filter, weights.numbers_mut());
     weights
+}
+
+fn pixels([height, width]: [usize; 2]) -> usize {
+    height * width
 }

@@ -30,7 +30,6 @@ const GROUP: usize = 16;
 /// The pixels that a convolution is computed at.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grid {
-    pub batch: usize,
     /// Rows and columns of the output.
     pub size: [usize; 2],
     /// Rows and columns of the frame from one pixel to the next.
@@ -42,12 +41,9 @@ pub(super) struct Grid {
 }
 
 impl Grid {
+    /// Of a sample.
     pub(super) fn pixels(&self) -> usize {
-        self.batch * self.size[0] * self.size[1]
-    }
-
-    pub(super) fn tiles(&self) -> usize {
-        self.pixels().div_ceil(PIXELS)
+        self.size[0] * self.size[1]
     }
 
     /// The first number of the patch of every pixel.
@@ -66,6 +62,7 @@ pub(super) struct Job<'a, F> {
     plan: &'a Plan,
     layout: &'a Layout,
     grid: Grid,
+    samples: usize,
     /// The packed input.
     image: &'a [F],
     /// For every block of the plan.
@@ -132,14 +129,23 @@ fn output_matrix(transform: Transform, component: usize) -> usize {
 }
 
 impl<'a, F: Lanes> Job<'a, F> {
-    pub(super) fn new(plan: &'a Plan, layout: &'a Layout, grid: Grid, image: &'a [F]) -> Self {
+    pub(super) fn new(plan: &'a Plan, layout: &'a Layout, grid: Grid, samples: usize, image: &'a [F]) -> Self {
         let spreads = plan.blocks.iter().map(|block| patch_spreads(plan, block, &grid)).collect();
-        Self { plan, layout, grid, image, spreads, product: None, gradient: None }
+        Self { plan, layout, grid, samples, image, spreads, product: None, gradient: None }
+    }
+
+    /// Pixels of all samples.
+    fn pixels(&self) -> usize {
+        self.samples * self.grid.pixels()
+    }
+
+    pub(super) fn tiles(&self) -> usize {
+        self.pixels().div_ceil(PIXELS)
     }
 
     pub(super) fn with_product(mut self, matrices: &'a [F], bias: &'a [F], output: &'a mut [F]) -> Self {
         let (plan, outputs) = (self.plan, Outputs::new(self.plan, self.layout));
-        assert_eq!(output.len(), self.grid.pixels() * plan.output_channels());
+        assert_eq!(output.len(), self.pixels() * plan.output_channels());
         let collects = (0..plan.output.len()).map(|kind| collect(plan, &outputs, kind)).collect();
         let channels = packed_channels(&plan.output);
         self.product = Some(ToImage { matrices, bias, output: Shared::new(output), channels, collects });
@@ -158,7 +164,7 @@ impl<'a, F: Lanes> Job<'a, F> {
         let (plan, arch) = (self.plan, Arch::new());
         let transform = plan.transform;
         let first = tile * PIXELS;
-        let count = PIXELS.min(self.grid.pixels() - first);
+        let count = PIXELS.min(self.pixels() - first);
         let patches = self.grid.patches(first, count, plan.input_channels());
         let outputs = Outputs::new(plan, self.layout);
         let row = plan.output_channels() + F::MOST;
@@ -226,7 +232,7 @@ impl<'a, F: Lanes> Job<'a, F> {
         row: usize,
         strides: [usize; COMPONENTS],
     ) {
-        let size = self.grid.size[0] * self.grid.size[1];
+        let size = self.grid.pixels();
         let mut done = 0;
         while done < count {
             let pixel = first + done;
