@@ -169,7 +169,7 @@ def main():
     if arguments.record:
         record(arguments.record)
     elif arguments.serve:
-        serve(load, arguments)
+        serve(load, arguments, "e3nn")
     else:
         parser.error("--serve or --record")
 

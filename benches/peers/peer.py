@@ -6,11 +6,14 @@ A side has
     WORKLOADS                             name -> (what it is, {action: timed repetitions in one turn}); none: compared, not timed
     ALONE                                 if there are any: names of workloads that only our side is measured on
     write(name, folder)                   writes weights and inputs of a workload to {name}.safetensors, from a fixed seed
-    variants(name)                        more rows with --variants: name -> (arguments of the process, file to load)
+    ROUNDS                                if there are any: how many rounds are measured unless --rounds says it
+    others(name)                          if there are any: more peers, name -> (arguments of the process, file to load)
+    variants(name)                        the same, with --variants only
     load(name, path, exact, options)      the workload: `parameters`, the actions as methods, `results()` as f64 tensors by name;
                                           `exact`: what the others are compared with
 """
 
+import importlib.metadata
 import sys
 import time
 
@@ -48,14 +51,15 @@ def written(tensors, path):
     return "written"
 
 
-def serve(load, options):
-    """Reads a request a line, writes an answer a line."""
+def serve(load, options, package=None):
+    """Reads a request a line, writes an answer a line. `package`: what runs in PyTorch."""
+    package = f"{package} {importlib.metadata.version(package)} on " if package else ""
     loaded, paths = {}, {}
     for line in sys.stdin:
         try:
             match line.split():
                 case ["version"]:
-                    answer = f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
+                    answer = f"{package}PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
                 case ["load", name, path]:
                     loaded[name], paths[name] = load(name, path, False, options), path
                     answer = f"{loaded[name].parameters} parameters"

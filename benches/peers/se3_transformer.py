@@ -36,6 +36,9 @@ WORKLOADS = {
     "points1000": ("1,000 points, 32 neighbours, 32 channels, 4 heads, 3 degrees, 2 layers", {"forward": 1, "step": 1}),
 }
 
+# A turn of the peer takes half a minute and more.
+ROUNDS = 3
+
 # Out of reach of the peer, which makes the kernel of every edge: for the keys of one layer 32,000 of 864 x 288, 32 GB.
 ALONE = ["points1000"]
 
@@ -146,7 +149,7 @@ def main():
     if arguments.record:
         record(arguments.record)
     elif arguments.serve:
-        serve(load, arguments)
+        serve(load, arguments, "se3-transformer-pytorch")
     else:
         parser.error("--serve or --record")
 
