@@ -27,7 +27,7 @@ from escnn import nn as steerable
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from peer import gradients, serve
+from peer import gradients, options, serve
 
 PEER = "escnn"
 TITLE = "Planar steerable layers beside escnn"
@@ -62,9 +62,9 @@ def regular(name, fields):
     return steerable.FieldType(space(name), fields * [space(name).regular_repr])
 
 
-def owned(module, dtype):
+def owned(module, device, dtype):
     """escnn's modules share the bases that they have in common."""
-    return copy.deepcopy(module).to(dtype)
+    return copy.deepcopy(module).to(device, dtype)
 
 
 def convolution(name, fields):
@@ -175,7 +175,7 @@ class Convolution:
 
     def __init__(self, name, tensors, dtype):
         fields = len(tensors["state.bias"])
-        self.layer = owned(convolution(name, fields), dtype)
+        self.layer = owned(convolution(name, fields), tensors["in.x"].device, dtype)
         with torch.no_grad():
             self.layer.weights.copy_(tensors["state.weights"])
             self.layer.bias.copy_(tensors["state.bias"])
@@ -231,13 +231,13 @@ class Training:
 
     def __init__(self, name, tensors, dtype):
         fields = len(tensors["state.blocks.0.norm.gamma"])
-        self.model = owned(Network(name, fields), dtype)
+        self.model = owned(Network(name, fields), tensors["in.images"].device, dtype)
         self.images, self.labels = tensors["in.images"].to(dtype), tensors["in.labels"]
         with torch.no_grad():
             for key, tensor in self.model.named().items():
                 tensor.copy_(in_rust(key, tensors[f"state.{key}"]))
         self.exporting = copy.deepcopy(self.model).eval()
-        self.plain = self.exporting.layers.export()
+        self.plain = self.exporting.layers.export().to(tensors["in.images"].device)
         self.parameters = sum(p.numel() for p in self.model.parameters())
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=RATE)
 
@@ -279,17 +279,14 @@ def built(name, tensors, exact, dense):
 
 
 def load(name, path, exact, options):
-    return built(name, load_file(path), exact, options.dense)
+    return built(name, load_file(path, options.device), exact, options.dense)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--serve", action="store_true", help="answer the requests of run.py on standard input")
     parser.add_argument("--dense", action="store_true", help="with PyTorch's conv2d in the place of escnn's layer")
     parser.add_argument("--record", type=pathlib.Path, metavar="FOLDER", help="write small workloads and their results here")
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = options(parser)
     if arguments.record:
         record(arguments.record)
     elif arguments.serve:

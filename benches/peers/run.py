@@ -156,7 +156,8 @@ def measure(side, workload, commands, arguments, folder):
         raise SystemExit(f"other processes use {report['busy']:.0%} of the cores, and slow one side more than the other: "
                          "run this on a quiet machine, or with --busy")
     for what, count in repetitions.items():
-        fresh = {peer.name: peer.forget_peak() for peer in peers}
+        # On a GPU, the memory of the process is not what it computes with.
+        fresh = {peer.name: arguments.device == "cpu" and peer.forget_peak() for peer in peers}
         seconds = rounds(peers, workload, what, count, arguments.rounds)
         rows = report["actions"][what] = {}
         for peer in peers:
@@ -206,7 +207,8 @@ def table(report):
     lines = [
         f"# {report['title']}",
         "",
-        f"{report['date']}, {machine['processor']}, {report['threads']} threads on {machine['cores']} cores, f32, {machine['system']}.",
+        f"{report['date']}, {machine['processor']}, {report['threads']} threads on {machine['cores']} cores, f32, {machine['system']}"
+        f"{'' if report['device'] == 'cpu' else ', PyTorch on ' + report['device']}.",
         f"Written by `{report['command']}`, commit {report['commit']}.",
         "",
         f"{report['rounds']} rounds, each side in turn in every round; a round counts the median of its repetitions after one that is "
@@ -248,6 +250,8 @@ def main():
     parser.add_argument("--binary", type=pathlib.Path, required=True, help="the built bench `peer_{peer}`")
     parser.add_argument("--rounds", type=int, help="12, or what the peer's side has as ROUNDS")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="of PyTorch's devices; ours is the default one of its build, or BURN_DEVICE")
+    parser.add_argument("--commit", help="where this is no clone")
     parser.add_argument("--workload", action="append", help="only this one")
     parser.add_argument("--check", action="store_true", help="compare what is computed, time nothing")
     parser.add_argument("--busy", action="store_true", help="measure although other processes are running")
@@ -273,9 +277,10 @@ def main():
         "title": side.TITLE,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "command": arguments.command,
-        "commit": version("git", "describe", "--always", "--dirty", "--abbrev=12"),
+        "commit": arguments.commit or version("git", "describe", "--always", "--dirty", "--abbrev=12"),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"},
         "threads": arguments.threads,
+        "device": arguments.device,
         "rounds": arguments.rounds,
         "python": platform.python_version(),
         "rustc": version("rustc", "--version"),
@@ -283,6 +288,7 @@ def main():
     }
     ours = [str(arguments.binary), "--serve"]
     theirs = [sys.executable, str(HERE / f"{arguments.peer}.py"), "--serve", "--threads", str(arguments.threads)]
+    theirs += ["--device", arguments.device]
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         for workload in arguments.workload or side.WORKLOADS:
