@@ -24,7 +24,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from peer import difference, gradients, serve
+from peer import difference, gradients, options, serve
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "egnn"
@@ -382,10 +382,10 @@ def variants(name):
 class Workload:
     """A model, its inputs and an optimiser, in one precision."""
 
-    def __init__(self, name, path, dtype, compiled):
-        tensors = load_file(path)
+    def __init__(self, name, path, dtype, compiled, device):
+        tensors = load_file(path, device)
         build, self.rate = NETWORKS[name]
-        self.model = build().to(dtype)
+        self.model = build().to(device, dtype)
         self.model.load_state_dict({k[6:]: t for k, t in tensors.items() if k.startswith("state.")})
         inputs = {k[3:]: t.to(dtype) if t.is_floating_point() else t for k, t in tensors.items() if k.startswith("in.")}
         self.target = inputs.pop("target")
@@ -425,7 +425,7 @@ class Workload:
 
 
 def load(name, path, exact, options):
-    return Workload(name, path, torch.float64 if exact else torch.float32, options.compile and not exact)
+    return Workload(name, path, torch.float64 if exact else torch.float32, options.compile and not exact, options.device)
 
 
 def main():
@@ -433,11 +433,8 @@ def main():
     parser.add_argument("--check", action="store_true", help="compare with tests/golden/egnn")
     parser.add_argument("--official", type=pathlib.Path, metavar="CLONE", help="with --check: also with the authors' code")
     parser.add_argument("--record", type=pathlib.Path, metavar="FOLDER", help="with --official: write the QM9 case here")
-    parser.add_argument("--serve", action="store_true", help="answer the requests of run.py on standard input")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true", help="with --serve: through torch.compile")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = options(parser)
     if arguments.check:
         check_golden()
         if arguments.official:

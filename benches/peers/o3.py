@@ -11,7 +11,7 @@ import torch
 from e3nn import o3
 from safetensors.torch import load_file, save_file
 
-from peer import gradients, serve
+from peer import gradients, options, serve
 
 PEER = "e3nn"
 TITLE = "Spherical harmonics and tensor products beside e3nn"
@@ -134,7 +134,7 @@ class Workload:
         dtype = torch.float64 if exact else torch.float32
         torch.set_default_dtype(dtype)  # That of e3nn's constants.
         tensors = {k: t.to(dtype) for k, t in tensors.items()}
-        self.layer = built(*layer)
+        self.layer = built(*layer).to(tensors["cotangent"].device)
         torch.set_default_dtype(torch.float32)
         self.cotangent = tensors.pop("cotangent")
         self.inputs = {k[3:]: t for k, t in tensors.items()}
@@ -155,21 +155,18 @@ class Workload:
         return {"out": self.forward()} | {f"grad.{k}": g for k, g in self.backward().items()}
 
 
-def load(name, path, exact, _):
-    return Workload(LAYERS[name], load_file(path), exact)
+def load(name, path, exact, options):
+    return Workload(LAYERS[name], load_file(path, options.device), exact)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--serve", action="store_true", help="answer the requests of run.py on standard input")
     parser.add_argument("--record", type=pathlib.Path, metavar="FOLDER", help="write small workloads and their results here")
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = options(parser)
     if arguments.record:
         record(arguments.record)
     elif arguments.serve:
-        serve(load, arguments)
+        serve(load, arguments, "e3nn")
     else:
         parser.error("--serve or --record")
 

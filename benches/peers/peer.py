@@ -6,16 +6,30 @@ A side has
     WORKLOADS                             name -> (what it is, {action: timed repetitions in one turn}); none: compared, not timed
     ALONE                                 if there are any: names of workloads that only our side is measured on
     write(name, folder)                   writes weights and inputs of a workload to {name}.safetensors, from a fixed seed
-    variants(name)                        more rows with --variants: name -> (arguments of the process, file to load)
-    load(name, path, exact, options)      the workload: `parameters`, the actions as methods, `results()` as f64 tensors by name;
-                                          `exact`: what the others are compared with
+    ROUNDS                                if there are any: how many rounds are measured unless --rounds says it
+    others(name)                          if there are any: more peers, name -> (arguments of the process, file to load)
+    variants(name)                        the same, with --variants only
+    load(name, path, exact, options)      the workload, on `options.device`: `parameters`, the actions as methods, `results()` as f64
+                                          tensors by name; `exact`: what the others are compared with
 """
 
+import importlib.metadata
 import sys
 import time
 
 import torch
 from safetensors.torch import save_file
+
+
+def options(parser):
+    """What every side is asked when it serves. On a GPU, products are those of f32 as they are here, not of the 10 bits of TF32."""
+    parser.add_argument("--serve", action="store_true", help="answer the requests of run.py on standard input")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="of PyTorch's devices, where the measured side computes")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    return given
 
 
 def gradients(loss, named):
@@ -35,27 +49,33 @@ def difference(ours, theirs):
 
 
 def timed(action, repetitions):
+    finish = torch.cuda.synchronize if torch.cuda.is_initialized() else lambda: None
     seconds = []
     for _ in range(repetitions):
         start = time.perf_counter()
         action()
+        finish()
         seconds.append(time.perf_counter() - start)
     return seconds
 
 
 def written(tensors, path):
-    save_file({k: t.detach().to(torch.float64).contiguous() for k, t in tensors.items()}, path)
+    save_file({k: t.detach().to("cpu", torch.float64).contiguous() for k, t in tensors.items()}, path)
     return "written"
 
 
-def serve(load, options):
-    """Reads a request a line, writes an answer a line."""
+def serve(load, options, package=None):
+    """Reads a request a line, writes an answer a line. `package`: what runs in PyTorch."""
+    package = f"{package} {importlib.metadata.version(package)} on " if package else ""
+    place = f"{torch.get_num_threads()} threads"
+    if options.device.startswith("cuda"):
+        place = torch.cuda.get_device_name(options.device)
     loaded, paths = {}, {}
     for line in sys.stdin:
         try:
             match line.split():
                 case ["version"]:
-                    answer = f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
+                    answer = f"{package}PyTorch {torch.__version__}, {place}"
                 case ["load", name, path]:
                     loaded[name], paths[name] = load(name, path, False, options), path
                     answer = f"{loaded[name].parameters} parameters"

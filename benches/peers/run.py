@@ -1,6 +1,6 @@
 """A network or layer in Rust beside its Python peer, in one run: same weights, same inputs, same cores.
 
-Has the peer's side (egnn.py, se3_transformer.py, o3.py; see peer.py) write the weights and inputs of each workload, starts one
+Has the peer's side (egnn.py, se3_transformer.py, o3.py, planar.py; see peer.py) write the weights and inputs of each workload, starts one
 process a side, checks that all compute the same (outputs, losses, gradients; against the peer in f64), and only then times them: in
 rounds, each side in turn, every second round in the opposite order. Results: benches/results/{peer}.md and .json. Started by run.sh.
 """
@@ -24,6 +24,9 @@ from safetensors.numpy import load_file
 HERE = pathlib.Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results"
 
+# Of the JSON.
+SCHEMA = 2
+
 # Largest difference to the peer in f64, relative to the largest value of the tensor, above which nothing is timed.
 LIMIT = 1e-4
 
@@ -35,7 +38,8 @@ RETAINED = ", memory retained"
 RETAIN = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
 # How an action is called in the results.
-ACTIONS = {"forward": "forward", "backward": "forward and backward", "step": "training step"}
+ACTIONS = {"forward": "forward", "backward": "forward and backward", "step": "training step",
+           "exported": "inference after export"}
 
 
 class Peer:
@@ -152,7 +156,8 @@ def measure(side, workload, commands, arguments, folder):
         raise SystemExit(f"other processes use {report['busy']:.0%} of the cores, and slow one side more than the other: "
                          "run this on a quiet machine, or with --busy")
     for what, count in repetitions.items():
-        fresh = {peer.name: peer.forget_peak() for peer in peers}
+        # On a GPU, the memory of the process is not what it computes with.
+        fresh = {peer.name: arguments.device == "cpu" and peer.forget_peak() for peer in peers}
         seconds = rounds(peers, workload, what, count, arguments.rounds)
         rows = report["actions"][what] = {}
         for peer in peers:
@@ -202,7 +207,8 @@ def table(report):
     lines = [
         f"# {report['title']}",
         "",
-        f"{report['date']}, {machine['processor']}, {report['threads']} threads on {machine['cores']} cores, f32, {machine['system']}.",
+        f"{report['date']}, {machine['processor']}, {report['threads']} threads on {machine['cores']} cores, f32, {machine['system']}"
+        f"{'' if report['device'] == 'cpu' else ', PyTorch on ' + report['device']}.",
         f"Written by `{report['command']}`, commit {report['commit']}.",
         "",
         f"{report['rounds']} rounds, each side in turn in every round; a round counts the median of its repetitions after one that is "
@@ -240,10 +246,12 @@ def table(report):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("peer", choices=["egnn", "se3_transformer", "o3"])
+    parser.add_argument("peer", choices=["egnn", "se3_transformer", "o3", "planar"])
     parser.add_argument("--binary", type=pathlib.Path, required=True, help="the built bench `peer_{peer}`")
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, help="12, or what the peer's side has as ROUNDS")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="of PyTorch's devices; ours is the default one of its build, or BURN_DEVICE")
+    parser.add_argument("--commit", help="where this is no clone")
     parser.add_argument("--workload", action="append", help="only this one")
     parser.add_argument("--check", action="store_true", help="compare what is computed, time nothing")
     parser.add_argument("--busy", action="store_true", help="measure although other processes are running")
@@ -253,6 +261,7 @@ def main():
     parser.add_argument("--command", default="benches/peers/run.sh", help="as the results name it")
     arguments = parser.parse_args()
     side = importlib.import_module(arguments.peer)
+    arguments.rounds = arguments.rounds or getattr(side, "ROUNDS", 12)
     unknown = set(arguments.workload or []) - set(side.WORKLOADS)
     if unknown:
         parser.error(f"--workload {' '.join(unknown)}: {arguments.peer} has {', '.join(side.WORKLOADS)}")
@@ -264,13 +273,14 @@ def main():
         os.sched_setaffinity(0, available[: arguments.threads])
     version = lambda *words: subprocess.run(words, capture_output=True, text=True, cwd=HERE).stdout.strip()
     report = {
-        "schema": 2,
+        "schema": SCHEMA,
         "title": side.TITLE,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "command": arguments.command,
-        "commit": version("git", "describe", "--always", "--dirty", "--abbrev=12"),
+        "commit": arguments.commit or version("git", "describe", "--always", "--dirty", "--abbrev=12"),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"},
         "threads": arguments.threads,
+        "device": arguments.device,
         "rounds": arguments.rounds,
         "python": platform.python_version(),
         "rustc": version("rustc", "--version"),
@@ -278,6 +288,7 @@ def main():
     }
     ours = [str(arguments.binary), "--serve"]
     theirs = [sys.executable, str(HERE / f"{arguments.peer}.py"), "--serve", "--threads", str(arguments.threads)]
+    theirs += ["--device", arguments.device]
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         for workload in arguments.workload or side.WORKLOADS:
@@ -285,6 +296,8 @@ def main():
             commands = {"equi": (ours, workload)}
             if workload not in getattr(side, "ALONE", ()):
                 commands[side.PEER] = (theirs, workload)
+            for name, (more, file) in getattr(side, "others", lambda _: {})(workload).items():
+                commands[name] = (theirs + more, file)
             if not arguments.plain:
                 commands |= {name + RETAINED: command for name, command in commands.items()}
             if arguments.variants:

@@ -24,7 +24,7 @@ from se3_transformer_pytorch.basis import basis_transformation_Q_J
 from se3_transformer_pytorch.se3_transformer_pytorch import ConvSE3, RadialFunc
 from torch.utils.checkpoint import checkpoint
 
-from peer import gradients, serve
+from peer import gradients, options, serve
 
 PEER = "se3-transformer-pytorch"
 TITLE = "SE(3)-Transformer beside se3-transformer-pytorch"
@@ -35,6 +35,9 @@ WORKLOADS = {
     "points128": ("128 points, 12 neighbours, 32 channels, 4 heads, 3 degrees, 2 layers", {"forward": 1, "backward": 1}),
     "points1000": ("1,000 points, 32 neighbours, 32 channels, 4 heads, 3 degrees, 2 layers", {"forward": 1, "step": 1}),
 }
+
+# A turn of the peer takes half a minute and more.
+ROUNDS = 3
 
 # Out of reach of the peer, which makes the kernel of every edge: for the keys of one layer 32,000 of 864 x 288, 32 GB.
 ALONE = ["points1000"]
@@ -97,6 +100,7 @@ class Workload:
         self.network = built(name)
         self.network.load_state_dict({k[6:]: t for k, t in tensors.items() if k.startswith("state.")})
         self.inputs = [tensors[f"in.{k}"].unsqueeze(0) for k in ("feats", "coors")]
+        self.network.to(self.inputs[0].device)
         self.small = name in SMALL
         self.parameters = sum(p.numel() for p in self.network.parameters())
         if exact:
@@ -132,21 +136,18 @@ class Workload:
         return tensors | {"out": output, "loss": output.square().mean()}
 
 
-def load(name, path, exact, _):
-    return Workload(name, load_file(path), exact)
+def load(name, path, exact, options):
+    return Workload(name, load_file(path, options.device), exact)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--serve", action="store_true", help="answer the requests of run.py on standard input")
     parser.add_argument("--record", type=pathlib.Path, metavar="FOLDER", help="write a small network and its results here")
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    arguments = options(parser)
     if arguments.record:
         record(arguments.record)
     elif arguments.serve:
-        serve(load, arguments)
+        serve(load, arguments, "se3-transformer-pytorch")
     else:
         parser.error("--serve or --record")
 
