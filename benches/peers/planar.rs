@@ -11,9 +11,9 @@ use burn::tensor::{DType, Device, Gradients, Int, Tensor, TensorData};
 use equi::core::FieldType;
 use equi::core::group::{C8, D4, Group};
 use equi::layers::import::StateDict;
-use equi::layers::planar::{R2Conv, R2ConvConfig};
+use equi::layers::planar::{FoldedR2Conv, R2Conv, R2ConvConfig};
 use equi::train::fit::Classifier;
-use equi::train::model::{ExportedCnn, SteerableCnn, SteerableCnnConfig};
+use equi::train::model::{FoldedCnn, SteerableCnn, SteerableCnnConfig};
 
 mod serve;
 
@@ -53,6 +53,8 @@ struct Convolution {
     cotangent: Tensor<4>,
     /// Without.
     valid: R2Conv,
+    /// For inference.
+    folded: FoldedR2Conv,
     plain: Tensor<4>,
     /// Our weights of escnn's basis elements, `[elements, elements]`; none where both have the same basis.
     basis: Option<Tensor<2>>,
@@ -103,7 +105,8 @@ impl Convolution {
         layer.weights = Param::from_tensor(Tensor::from_inner(weights).require_grad());
         layer.bias = Some(Param::from_tensor(bias.require_grad()));
         let (x, cotangent) = (recorded.tensor("in.x")?.require_grad(), recorded.tensor("cotangent")?);
-        Ok(Self { valid: layer.valid(), layer, x, cotangent, plain: plain.tensor("in.x")?, basis })
+        let valid = layer.valid();
+        Ok(Self { folded: valid.fold(), valid, layer, x, cotangent, plain: plain.tensor("in.x")?, basis })
     }
 
     /// By the input, the weights and the bias.
@@ -123,7 +126,7 @@ impl Workload for Convolution {
 
     fn act(&mut self, action: &str) -> Result<(), Failure> {
         match action {
-            "forward" => finish(self.valid.forward(self.plain.clone())),
+            "forward" => finish(self.folded.forward(self.plain.clone())),
             "backward" => {
                 let (x, parameters) = self.gradients();
                 finish(x);
@@ -138,7 +141,7 @@ impl Workload for Convolution {
         let (x, [weights, bias]) = self.gradients();
         let weights = transformed(weights, self.basis.clone().map(Tensor::transpose));
         Named::from([
-            ("out".into(), self.valid.forward(self.plain.clone()).into_data()),
+            ("out".into(), self.folded.forward(self.plain.clone()).into_data()),
             ("grad.x".into(), x.into_data()),
             ("grad.weights".into(), weights.into_data()),
             ("grad.bias".into(), bias.into_data()),
@@ -176,7 +179,7 @@ struct Network {
     /// `[images, 1]`
     labels: Tensor<2, Int>,
     training: (SteerableCnn, ModuleOptimizer),
-    exported: ExportedCnn,
+    exported: FoldedCnn,
     plain: Tensor<4>,
 }
 
@@ -197,7 +200,7 @@ impl Network {
         let labels = Tensor::<1, Int>::from_data(labels, &recorded.device).unsqueeze_dim(1);
         let plain = Inputs { file: &file, device }.tensor("in.images")?;
         // Before anything is trained: clones share their running statistics.
-        let exported = start.valid().export()?;
+        let exported = start.valid().fold()?;
         let training = (start.clone(), optimizer());
         Ok(Self { images: recorded.tensor("in.images")?, labels, training, exported, plain, start })
     }

@@ -9,6 +9,7 @@ mod composed;
 mod edges;
 #[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn recommends flex; users ask for ndarray nevertheless.
 mod extension;
+mod feature_map;
 #[cfg(feature = "flex")]
 mod flex;
 mod memory;
@@ -20,6 +21,7 @@ mod steerable_conv;
 pub use activation::{bias_silu, gate, gelu, norm_gelu, silu};
 pub use edges::edge_silu;
 pub use extension::{BackendSegments, EdgeGradients, RowOps};
+pub use feature_map::{FeatureMapOps, PoolWindow, elu, max_pool2d};
 pub use memory::{release_memory, retain_memory};
 pub use radial_network::{RadialLayer, radial_network};
 pub use radial_product::radial_product;

@@ -6,6 +6,7 @@
 //! both axes centred; the left-right flip alone needs only the columns centred; the trivial group needs nothing.
 
 use equi_core::group::{D1, Group};
+use equi_core::ops::PoolWindow;
 
 use crate::error::{LayerError, Result};
 
@@ -85,6 +86,12 @@ pub(super) struct Window {
     pub stride: usize,
     pub padding: usize,
     pub dilation: usize,
+}
+
+impl From<Window> for PoolWindow {
+    fn from(window: Window) -> Self {
+        Self { kernel_size: window.kernel, stride: window.stride, padding: window.padding }
+    }
 }
 
 impl Window {

@@ -51,7 +51,7 @@ impl Nonlinearity {
         match self {
             Self::Relu => activation::relu(x),
             // Burn's own has the gradient 0 * inf where exp(x) overflows, and takes longer.
-            Self::Elu(alpha) => activation::relu(x.clone()) + (x.clamp_max(0.0).exp() - 1.0) * alpha,
+            Self::Elu(alpha) => equi_core::ops::elu(x, alpha),
             Self::LeakyRelu(slope) => activation::leaky_relu(x, slope),
             Self::Silu => silu(x),
             Self::Sigmoid => activation::sigmoid(x),

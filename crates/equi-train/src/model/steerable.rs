@@ -172,7 +172,14 @@ impl SteerableCnn {
     pub fn export(&self) -> Result<ExportedCnn> {
         let convs =
             self.blocks.iter().map(|block| block.conv.export_folded(&block.norm)).collect::<Result<Vec<_>>>()?;
-        Ok(ExportedCnn { convs, pool: pooling(), head: self.head.clone() })
+        Ok(ExportedCnn {
+            convs,
+            pool: MaxPool2dConfig::new([3, 3])
+                .with_strides([2, 2])
+                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+                .init(),
+            head: self.head.clone(),
+        })
     }
 
     /// The network for inference on the CPU: as [`export`](Self::export), but with convolutions that know their symmetry and take a part of the
@@ -182,7 +189,8 @@ impl SteerableCnn {
     /// None for networks built by [`SteerableCnnConfig`].
     pub fn fold(&self) -> Result<FoldedCnn> {
         let convs = self.blocks.iter().map(|block| block.conv.fold_norm(&block.norm)).collect::<Result<Vec<_>>>()?;
-        Ok(FoldedCnn { convs, pool: pooling(), head: self.head.clone() })
+        let pools = self.blocks.iter().filter_map(|block| block.pool.clone()).collect();
+        Ok(FoldedCnn { convs, pools, head: self.head.clone() })
     }
 
     /// Where and in which precision it computes.
@@ -215,8 +223,8 @@ pub struct ExportedCnn {
 
 impl Classifier for ExportedCnn {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let features = infer(images, self.convs.iter().map(|conv| |x| conv.forward(x)), &self.pool);
-        self.head.forward(maximum_over_pixels(features))
+        let convs = self.convs.iter().map(|conv| |x| conv.forward(x));
+        self.head.forward(maximum_over_pixels(infer(images, convs, |x| self.pool.forward(x))))
     }
 }
 
@@ -224,32 +232,30 @@ impl Classifier for ExportedCnn {
 #[derive(Module, Debug)]
 pub struct FoldedCnn {
     convs: Vec<FoldedR2Conv>,
-    pool: MaxPool2d,
+    pools: Vec<PointwiseMaxPool>,
     /// `[fields, classes]`
     head: Linear,
 }
 
 impl Classifier for FoldedCnn {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let features = infer(images, self.convs.iter().map(|conv| |x| conv.forward(x)), &self.pool);
-        self.head.forward(maximum_over_pixels(features))
+        let convs = self.convs.iter().map(|conv| |x| conv.forward(x));
+        let mut pools = self.pools.iter();
+        let pool = |x| pools.next().expect("a pooling after every convolution but the last").forward(x);
+        self.head.forward(maximum_over_pixels(infer(images, convs, pool)))
     }
-}
-
-fn pooling() -> MaxPool2d {
-    MaxPool2dConfig::new([3, 3]).with_strides([2, 2]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1)).init()
 }
 
 /// Convolutions with folded batch norms, ELU, and pooling except after the last.
 fn infer<F: FnOnce(Tensor<4>) -> Tensor<4>>(
     images: Tensor<4>,
     convs: impl ExactSizeIterator<Item = F>,
-    pool: &MaxPool2d,
+    mut pool: impl FnMut(Tensor<4>) -> Tensor<4>,
 ) -> Tensor<4> {
     let last = convs.len() - 1;
     convs.enumerate().fold(images, |features, (i, conv)| {
         let features = Nonlinearity::Elu(1.0).apply(conv(features));
-        if i < last { pool.forward(features) } else { features }
+        if i < last { pool(features) } else { features }
     })
 }
 

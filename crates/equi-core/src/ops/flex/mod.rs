@@ -2,6 +2,7 @@
 
 mod activation;
 mod edges;
+mod feature_map;
 mod float;
 mod gate;
 mod memory;
@@ -29,6 +30,8 @@ macro_rules! in_precision {
         }
     };
 }
+
+use in_precision;
 
 impl RowOps for Flex {
     fn swish(x: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -118,7 +118,7 @@ impl Transform {
 }
 
 impl Plan {
-    /// The plan with fewest multiplications of a convolution, and that of its adjoint: with the symmetry, or without any.
+    /// The cheapest plan of a convolution, and that of its adjoint: with the symmetry, or without any.
     pub(crate) fn pair(input: &FieldType, output: &FieldType, size: usize) -> [Self; 2] {
         let plan = |group: &GridGroup, input: &[Vec<Signed>], output: &[Vec<Signed>]| {
             [Self::new(group, input, output, size), Self::new(group, output, input, size)]
@@ -127,8 +127,8 @@ impl Plan {
         let none = plan(&GridGroup::new(Group::trivial()), &still(input.size()), &still(output.size()));
         let (Some(from), Some(to)) = (channel_actions(input), channel_actions(output)) else { return none };
         let all = plan(&GridGroup::new(input.group()), &from, &to);
-        let multiplications = |plans: &[Self; 2]| plans[0].multiplications() + plans[1].multiplications();
-        if multiplications(&all) < multiplications(&none) { all } else { none }
+        let cost = |plans: &[Self; 2]| plans[0].cost() + plans[1].cost();
+        if cost(&all) < cost(&none) { all } else { none }
     }
 
     /// The plan of a convolution between channels that the grid group acts on like this, with `size * size` points.
@@ -162,18 +162,32 @@ impl Plan {
         channels(&self.output)
     }
 
-    /// Multiplications for one pixel of the output, where copies of an irrep are rounded up to a multiple of 16.
-    pub(crate) fn multiplications(&self) -> usize {
-        let of_block = |block: &Block| -> usize {
+    /// What a pixel of the output costs, in operations on vectors of 16 numbers: the products, and taking the patch to its components, where orbits that are alike
+    /// fill vectors.
+    pub(crate) fn cost(&self) -> usize {
+        let products = |block: &Block| -> usize {
             let one = |p: &Product| {
-                let width = self.widths[self.transform.irrep(p.weight)].next_multiple_of(16);
+                let width = self.widths[self.transform.irrep(p.weight)].div_ceil(VECTOR);
                 block.rows[self.transform.slot(p.weight)] * width
             };
             self.transform.products().iter().map(one).sum()
         };
-        self.blocks.iter().map(of_block).sum()
+        let order = self.group.order();
+        let patches = |block: &Block| -> usize {
+            let vectors = |part: &Part| part.count.div_ceil(VECTOR) * (3 * order + self.transform.patches());
+            block.parts.iter().map(vectors).sum()
+        };
+        let patches: usize = match self.transform {
+            // Channels of all points in a row are neighbours.
+            Transform::Trivial => 2 * self.size * (self.size * self.input_channels()).div_ceil(VECTOR),
+            _ => self.blocks.iter().map(patches).sum(),
+        };
+        patches + self.blocks.iter().map(products).sum::<usize>()
     }
 }
+
+/// Numbers in the largest vector.
+const VECTOR: usize = 16;
 
 fn channels(kinds: &[ChannelOrbits]) -> usize {
     kinds.iter().map(|kind| kind.count() * kind.channels.len()).sum()

@@ -9,11 +9,12 @@
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay};
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::tensor::module::{conv2d, max_pool2d};
-use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions};
 use equi_core::FieldType;
 use equi_core::check::FieldMap;
+use equi_core::ops::max_pool2d;
 
 use super::{MAXIMUM, Pooling};
 use crate::error::{LayerError, Result};
@@ -234,9 +235,8 @@ impl PointwiseMaxPoolAntialiased {
     /// If the channels are not those of the field type.
     pub fn forward(&self, features: Tensor<4>) -> Tensor<4> {
         self.pooling.field_type.assert_channels("PointwiseMaxPoolAntialiased", features.dims()[1]);
-        let Window { kernel, padding, .. } = self.pooling.window;
-        let options = MaxPoolOptions::new([kernel; 2]).with_stride([1; 2]).with_padding([padding; 2]);
-        self.blur.forward(max_pool2d(features, options))
+        let dense = Window { stride: 1, ..self.pooling.window };
+        self.blur.forward(max_pool2d(features, dense.into()))
     }
 
     /// Whether the symmetry stays exact on inputs of this size.

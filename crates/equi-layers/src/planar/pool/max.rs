@@ -4,15 +4,14 @@
 
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay};
 use burn::tensor::Tensor;
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
 use equi_core::FieldType;
 use equi_core::check::FieldMap;
+use equi_core::ops::max_pool2d;
 
 use super::{MAXIMUM, Pooling, pooling_config, pooling_traits};
 use crate::error::Result;
 use crate::planar::fields::require_permutations;
-use crate::planar::grid::{Window, check_window};
+use crate::planar::grid::check_window;
 
 pooling_config!(
     /// Configuration of a [`PointwiseMaxPool`].
@@ -53,8 +52,7 @@ impl PointwiseMaxPool {
     /// If the channels are not those of the field type.
     pub fn forward(&self, features: Tensor<4>) -> Tensor<4> {
         self.pooling.field_type.assert_channels("PointwiseMaxPool", features.dims()[1]);
-        let Window { kernel, stride, padding, .. } = self.pooling.window;
-        max_pool2d(features, MaxPoolOptions::new([kernel; 2]).with_stride([stride; 2]).with_padding([padding; 2]))
+        max_pool2d(features, self.pooling.window.into())
     }
 }
 

@@ -386,7 +386,7 @@ fn patch_spreads<F: Lanes>(plan: &Plan, block: &Block, grid: &Grid) -> Vec<Sprea
         let orbit = &plan.orbits[part.orbit];
         let kind = &plan.input[orbit.kind];
         let mut spread = Spread {
-            members: [0; COMPONENTS],
+            members: [NOWHERE; COMPONENTS],
             signs: [F::from_f64(1.0); COMPONENTS],
             targets: [NOWHERE; COMPONENTS],
             count: part.count,
@@ -416,7 +416,29 @@ fn patch_spreads<F: Lanes>(plan: &Plan, block: &Block, grid: &Grid) -> Vec<Sprea
         }
         spread
     };
-    block.parts.iter().map(spread).collect()
+    joined(block.parts.iter().map(spread))
+}
+
+/// Parts that go on where the last one ends, in the image and in the components, become one with it: without symmetry, the points of a row do.
+fn joined<F: Lanes>(parts: impl Iterator<Item = Spread<F>>) -> Vec<Spread<F>> {
+    let mut joined: Vec<Spread<F>> = Vec::new();
+    for part in parts {
+        if let Some(last) = joined.last_mut() {
+            let follows = |(&next, &first): (&usize, &usize)| {
+                next == first.wrapping_add(last.count) || next == NOWHERE && first == NOWHERE
+            };
+            let goes_on = last.free
+                && part.free
+                && part.members.iter().zip(&last.members).all(follows)
+                && part.targets.iter().zip(&last.targets).all(follows);
+            if goes_on {
+                last.count += part.count;
+                continue;
+            }
+        }
+        joined.push(part);
+    }
+    joined
 }
 
 /// Where the components of a gradient by the output go: those of the three products of `C4` are `r + i`, `i`, `r`.

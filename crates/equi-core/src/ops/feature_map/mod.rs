@@ -1,0 +1,66 @@
+//! Pointwise functions and maxima of feature maps, which on flex run in vectors and on all threads.
+
+mod autodiff;
+pub(super) mod composed;
+mod extension;
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+pub use extension::FeatureMapOps;
+
+/// `x` where positive, else `alpha (exp(x) - 1)`.
+///
+/// The derivative is 1 where `x` is positive, else `alpha exp(x)`. Clevert, Unterthiner and Hochreiter: Fast and Accurate Deep Network Learning by
+/// Exponential Linear Units, ICLR 2016.
+///
+/// # Shapes
+/// - `x`, output: any
+pub fn elu<const D: usize>(x: Tensor<D>, alpha: f64) -> Tensor<D> {
+    if x.shape().num_elements() == 0 {
+        return x;
+    }
+    Tensor::from_dispatch(<Dispatch as FeatureMapOps>::elu(x.into_dispatch(), alpha))
+}
+
+/// A square window that moves over an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolWindow {
+    /// Pixels along a side.
+    pub kernel_size: usize,
+    /// Pixels from one placement to the next.
+    pub stride: usize,
+    /// Pixels by which the first placement lies beyond the border; at most half the window.
+    pub padding: usize,
+}
+
+impl PoolWindow {
+    /// Placements along a side of `size` pixels.
+    pub(crate) fn placements(&self, size: usize) -> usize {
+        (size + 2 * self.padding - self.kernel_size) / self.stride + 1
+    }
+}
+
+/// The maximum of every channel over a window, of what lies within the image.
+///
+/// Where several pixels have it, the gradient goes to the first of them, row by row. Its position is not kept but found again.
+///
+/// # Shapes
+/// - `x`: `[batch, channels, height, width]`
+/// - output: `[batch, channels, height', width']` with `height' = (height + 2 padding - kernel_size) / stride + 1`
+///
+/// # Panics
+/// If the window has no pixel or does not move, its padding is more than half of it, or it does not fit into the image.
+pub fn max_pool2d(x: Tensor<4>, window: PoolWindow) -> Tensor<4> {
+    let [batch, channels, height, width] = x.dims();
+    let PoolWindow { kernel_size, stride, padding } = window;
+    assert!(
+        kernel_size > 0 && stride > 0 && 2 * padding <= kernel_size && height.min(width) + 2 * padding >= kernel_size,
+        "max_pool2d with {window:?} does not fit into an image of {height} x {width}"
+    );
+    if batch * channels == 0 {
+        let shape = [batch, channels, window.placements(height), window.placements(width)];
+        return Tensor::zeros(shape, (&x.device(), x.dtype()));
+    }
+    Tensor::from_dispatch(<Dispatch as FeatureMapOps>::maximum_over_windows(x.into_dispatch(), window))
+}

@@ -1,0 +1,229 @@
+//! ELU and maxima over windows against their definitions, and their gradients against differences.
+
+#![cfg(any(feature = "flex", feature = "wgpu"))]
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use equi_core::ops::{PoolWindow, elu, max_pool2d};
+
+/// A device, a precision, and the relative error that rounding causes there.
+struct Setting {
+    name: &'static str,
+    device: Device,
+    dtype: DType,
+    tolerance: f64,
+}
+
+fn settings() -> Vec<Setting> {
+    vec![
+        #[cfg(feature = "flex")]
+        Setting { name: "flex f32", device: Device::flex(), dtype: DType::F32, tolerance: 1e-6 },
+        #[cfg(feature = "flex")]
+        Setting { name: "flex f64", device: Device::flex(), dtype: DType::F64, tolerance: 1e-15 },
+        #[cfg(feature = "wgpu")]
+        Setting {
+            name: "wgpu f32",
+            device: Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+            dtype: DType::F32,
+            tolerance: 1e-6,
+        },
+    ]
+}
+
+/// Numbers without a pattern in f32, between -4 and 4.
+fn numbers(count: usize, seed: u64) -> Vec<f64> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        f64::from((((state >> 11) as f64 / (1u64 << 53) as f64) * 8.0 - 4.0) as f32)
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn upload<const D: usize>(values: &[f64], shape: [usize; D], device: &Device, dtype: DType) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values.to_vec(), shape).convert_dtype(dtype), (device, dtype))
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.into_data().convert::<f64>().try_to_vec().unwrap()
+}
+
+/// Output, and gradient of `sum(w y)` by the input.
+fn both<const D: usize>(
+    input: &[f64],
+    shape: [usize; D],
+    setting: &Setting,
+    map: impl Fn(Tensor<D>) -> Tensor<D>,
+) -> [Vec<f64>; 2] {
+    let device = setting.device.clone().autodiff();
+    let x = upload(input, shape, &device, setting.dtype).require_grad();
+    let y = map(x.clone());
+    let weights = upload(&numbers(y.shape().num_elements(), 9), y.dims(), &device, setting.dtype);
+    let gradients = (y.clone() * weights).sum().backward();
+    [values(y), values(x.grad(&gradients).unwrap())]
+}
+
+fn assert_close(what: &str, setting: &Setting, given: &[f64], wanted: &[f64]) {
+    assert_eq!(given.len(), wanted.len());
+    let largest = wanted.iter().fold(1.0_f64, |largest, x| largest.max(x.abs()));
+    for (given, wanted) in given.iter().zip(wanted) {
+        let error = (given - wanted).abs() / largest;
+        assert!(error <= setting.tolerance, "{}, {what}: {given} where {wanted} is wanted", setting.name);
+    }
+}
+
+#[test]
+fn elu_is_its_formula() {
+    for setting in settings() {
+        for (count, alpha) in [(1, 1.0), (17, 0.5), (1000, 1.0), (600_000, 2.0)] {
+            let x = numbers(count, 1);
+            let [y, by_x] = both(&x, [count], &setting, |x| elu(x, alpha));
+            let wanted: Vec<f64> = x.iter().map(|&x| if x > 0.0 { x } else { alpha * (x.exp() - 1.0) }).collect();
+            assert_close("ELU", &setting, &y, &wanted);
+            let weights = numbers(count, 9);
+            let slope = |x: f64| if x > 0.0 { 1.0 } else { alpha * x.exp() };
+            let wanted: Vec<f64> = x.iter().zip(&weights).map(|(&x, w)| w * slope(x)).collect();
+            assert_close("gradient of ELU", &setting, &by_x, &wanted);
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "flex")]
+fn elu_is_finite_wherever_its_limit_is() {
+    for setting in settings().into_iter().filter(|setting| setting.name.starts_with("flex")) {
+        let [y, by_x] =
+            both(&[0.0, -1e30, 1e30, f64::NEG_INFINITY, f64::INFINITY, f64::NAN], [6], &setting, |x| elu(x, 1.0));
+        assert_eq!(
+            y[..4],
+            [0.0, -1.0, f64::from(1e30_f32), -1.0].map(|x| if setting.dtype == DType::F64 && x > 1.0 {
+                1e30
+            } else {
+                x
+            })
+        );
+        assert!(y[4] == f64::INFINITY && y[5].is_nan(), "{y:?}");
+        assert!(by_x[..5].iter().all(|slope| slope.is_finite()) && by_x[5].is_nan(), "{by_x:?}");
+    }
+}
+
+fn windows() -> Vec<(PoolWindow, [usize; 4])> {
+    let window = |kernel_size, stride, padding| PoolWindow { kernel_size, stride, padding };
+    vec![
+        (window(3, 2, 1), [2, 9, 7, 9]),
+        (window(2, 2, 0), [1, 3, 6, 4]),
+        (window(3, 1, 1), [2, 2, 5, 20]),
+        (window(5, 3, 2), [1, 2, 11, 8]),
+        (window(1, 1, 0), [1, 1, 3, 3]),
+        (window(4, 4, 0), [1, 1, 4, 4]),
+        (window(2, 3, 1), [1, 2, 4, 5]),
+    ]
+}
+
+/// The maximum, and where it is found first, row by row.
+fn search(x: &[f64], [batch, channels, height, width]: [usize; 4], window: PoolWindow) -> Vec<(f64, usize)> {
+    let places = |size: usize| (size + 2 * window.padding - window.kernel_size) / window.stride + 1;
+    let inside = |place: usize, size: usize| {
+        (0..window.kernel_size)
+            .filter_map(move |k| (place * window.stride + k).checked_sub(window.padding).filter(|&at| at < size))
+    };
+    let mut found = Vec::new();
+    for plane in 0..batch * channels {
+        for row in 0..places(height) {
+            for column in 0..places(width) {
+                let mut best: Option<(f64, usize)> = None;
+                for r in inside(row, height) {
+                    for c in inside(column, width) {
+                        let at = (plane * height + r) * width + c;
+                        if best.is_none_or(|(maximum, _)| x[at] > maximum) {
+                            best = Some((x[at], at));
+                        }
+                    }
+                }
+                found.push(best.expect("a pixel"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn maxima_are_found_where_they_are() {
+    for setting in settings() {
+        for (window, shape) in windows() {
+            let count = shape.iter().product();
+            let distinct = numbers(count, 1);
+            // Many equal numbers: the gradient goes to the first.
+            let equal: Vec<f64> = distinct.iter().map(|x| (x / 2.0).round()).collect();
+            for (x, ties) in [(distinct, false), (equal, true)] {
+                if ties && !setting.name.starts_with("flex") {
+                    continue; // A GPU chooses as Burn's kernel does.
+                }
+                let [y, by_x] = both(&x, shape, &setting, |x| max_pool2d(x, window));
+                let found = search(&x, shape, window);
+                let wanted: Vec<f64> = found.iter().map(|(maximum, _)| *maximum).collect();
+                assert_eq!(y, wanted, "{}, {window:?}", setting.name);
+                let mut wanted = vec![0.0; count];
+                for ((_, at), weight) in found.iter().zip(numbers(found.len(), 9)) {
+                    wanted[*at] += weight;
+                }
+                assert_close(&format!("gradient of {window:?}"), &setting, &by_x, &wanted);
+            }
+        }
+    }
+}
+
+/// Central differences by every number, in f64; steps are smaller than the distances of the numbers from each other and from zero.
+#[test]
+#[cfg(feature = "flex")]
+fn gradients_are_those_of_differences() {
+    let setting = &settings()[1];
+    let step = 1e-5;
+    let check = |what: &str, shape: [usize; 4], map: &dyn Fn(Tensor<4>) -> Tensor<4>| {
+        let x = numbers(shape.iter().product(), 1);
+        let [_, given] = both(&x, shape, setting, map);
+        let loss = |x: &[f64]| -> f64 {
+            let y = values(map(upload(x, shape, &setting.device, setting.dtype)));
+            y.iter().zip(numbers(y.len(), 9)).map(|(y, w)| y * w).sum()
+        };
+        for (i, given) in given.iter().enumerate() {
+            let moved = |by: f64| {
+                loss(&x.iter().enumerate().map(|(j, x)| if i == j { x + by } else { *x }).collect::<Vec<_>>())
+            };
+            let wanted = (moved(step) - moved(-step)) / (2.0 * step);
+            assert!((given - wanted).abs() < 1e-8 * (1.0 + wanted.abs()), "{what}: {given} where {wanted} is wanted");
+        }
+    };
+    check("ELU", [1, 3, 4, 5], &|x| elu(x, 0.7));
+    for (window, shape) in windows() {
+        check(&format!("{window:?}"), shape, &|x| max_pool2d(x, window));
+    }
+}
+
+#[test]
+#[cfg(feature = "flex")]
+fn what_is_not_a_number_is_the_maximum() {
+    for setting in settings().into_iter().filter(|setting| setting.name.starts_with("flex")) {
+        let mut x = numbers(25, 1);
+        x[7] = f64::NAN;
+        let window = PoolWindow { kernel_size: 3, stride: 2, padding: 1 };
+        let [y, _] = both(&x, [1, 1, 5, 5], &setting, |x| max_pool2d(x, window));
+        let sees: Vec<bool> = (0..9).map(|place| place / 3 < 2 && place % 3 == 1).collect();
+        assert_eq!(y.iter().map(|y| y.is_nan()).collect::<Vec<_>>(), sees);
+    }
+}
+
+#[test]
+fn nothing_has_no_maximum() {
+    for setting in settings() {
+        let window = PoolWindow { kernel_size: 3, stride: 2, padding: 1 };
+        let x = Tensor::<4>::zeros([0, 2, 5, 5], (&setting.device, setting.dtype));
+        assert_eq!(max_pool2d(x, window).dims(), [0, 2, 3, 3]);
+    }
+}
+
+#[test]
+#[should_panic(expected = "does not fit into an image of 2 x 5")]
+fn windows_larger_than_the_image_are_refused() {
+    let x = Tensor::<4>::zeros([1, 1, 2, 5], &settings()[0].device);
+    max_pool2d(x, PoolWindow { kernel_size: 3, stride: 1, padding: 0 });
+}
