@@ -31,6 +31,7 @@ if [ "$(readlink -f "$place")" != "$here/tree" ]; then
         exit 1
     fi
     ln -sfn "$here/tree" "$place"
+    trap 'rm -f "$place"' EXIT
 fi
 commit="$(cat "$here/commit")"
 mkdir -p "$out"
@@ -58,10 +59,10 @@ one() {
 : >"$out/summary.txt"
 say "equi $commit, $(date -u +%Y-%m-%dT%H:%MZ), $(uname -srm)"
 {
-    nvidia-smi || rocm-smi || true
-    vulkaninfo --summary || true
     grep -m 1 'model name' /proc/cpuinfo
-} >"$out/machine.txt" 2>&1
+    nvidia-smi || rocm-smi
+    vulkaninfo --summary
+} >"$out/machine.txt" 2>/dev/null
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null | tee -a "$out/summary.txt"
 
 python="$(command -v python3 || true)"
@@ -93,7 +94,7 @@ for bin in "$here"/bin/*/; do
             one "$backend benches $name" "benches/$backend/$name.log" "$program" "${arguments[@]}"
         done
     fi
-    if wants peers; then
+    if wants peers && compgen -G "${bin}benches/peer_*" >/dev/null; then
         device="$(has torch && "$python" -c 'import torch; print("cuda" if torch.cuda.is_available() else "")')"
         if [ -z "$device" ] || ! has numpy safetensors; then
             say "skipped $backend peers: Python with NumPy, safetensors and a PyTorch that sees the GPU is not here"
