@@ -11,6 +11,15 @@ use super::simd::kernel;
 use crate::ops::extension::EdgeGradients;
 use crate::ops::segments::Rows;
 
+mod few;
+mod few_gradient;
+mod multiply;
+mod span;
+
+use few::Few;
+pub(super) use multiply::Vectors;
+use multiply::{Turned, View, multiply};
+
 /// Numbers between the two products at a time.
 const BLOCK: usize = 1 << 17;
 
@@ -25,75 +34,6 @@ const HIDDEN: usize = 16;
 
 /// Numbers of gradients by the sums over hidden values that are held at a time: they are read for every block of hidden values, from the cache.
 const HELD: usize = if cfg!(test) { 1 << 8 } else { 1 << 21 };
-
-/// A matrix in memory: where it begins, and how far apart its rows are. Columns lie side by side.
-#[derive(Clone, Copy)]
-struct View<'a, F> {
-    numbers: &'a [F],
-    stride: usize,
-}
-
-/// How a product is to be read.
-#[derive(Clone, Copy)]
-enum Turned {
-    Neither,
-    Left,
-    Right,
-}
-
-/// `c = a b`, or `c += a b`, where `turned` says which factor is transposed: `c [m, n]`, sum over `k`.
-fn multiply<F: Float>(
-    [m, k, n]: [usize; 3],
-    a: View<F>,
-    b: View<F>,
-    turned: Turned,
-    c: &mut [F],
-    stride: usize,
-    add: bool,
-) {
-    if m * n * k == 0 {
-        return;
-    }
-    let last = |rows: usize, columns: usize, stride: usize| (rows - 1) * stride + columns;
-    let (a_shape, b_shape) = match turned {
-        Turned::Neither => ([m, k], [k, n]),
-        Turned::Left => ([k, m], [k, n]),
-        Turned::Right => ([m, k], [n, k]),
-    };
-    assert!(
-        a.numbers.len() >= last(a_shape[0], a_shape[1], a.stride)
-            && b.numbers.len() >= last(b_shape[0], b_shape[1], b.stride)
-            && c.len() >= last(m, n, stride),
-        "the matrices are in their slices"
-    );
-    let (a_row, a_column) = if matches!(turned, Turned::Left) { (1, a.stride) } else { (a.stride, 1) };
-    let (b_row, b_column) = if matches!(turned, Turned::Right) { (1, b.stride) } else { (b.stride, 1) };
-    // SAFETY: every index the product reads or writes is below the lengths checked above; the output is borrowed alone.
-    #[allow(unsafe_code)] // The matrix product of `gemm` takes pointers.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            c.as_mut_ptr(),
-            1,
-            stride as isize,
-            add,
-            a.numbers.as_ptr(),
-            a_column as isize,
-            a_row as isize,
-            b.numbers.as_ptr(),
-            b_column as isize,
-            b_row as isize,
-            F::ONE,
-            F::ONE,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
-}
 
 /// The arguments, named as in the formula.
 struct Arguments<'a, F> {
@@ -111,7 +51,7 @@ struct Arguments<'a, F> {
     rows: &'a Rows,
 }
 
-impl<'a, F: Float> Arguments<'a, F> {
+impl<'a, F: Vectors> Arguments<'a, F> {
     fn new(tensors: &'a [FlexTensor; 4], rows: &'a Rows) -> Self {
         let [x, a, b, w] = tensors.each_ref().map(numbers::<F>);
         let shape = |place: usize, dim: usize| tensors[place].layout().shape()[dim];
@@ -298,10 +238,13 @@ fn restored<F: Float>(groups: &[&[usize]], parts: Vec<Vec<F>>, edges: usize, col
     output
 }
 
-pub(super) fn product<F: Float>(tensors: [FlexTensor; 4], rows: &Rows) -> FlexTensor {
+pub(super) fn product<F: Vectors>(tensors: [FlexTensor; 4], rows: &Rows) -> FlexTensor {
     let tensors = tensors.map(contiguous);
     let arguments = Arguments::<F>::new(&tensors, rows);
     let (q, o, inner) = (arguments.q, arguments.o, arguments.inner());
+    if let Some(few) = Few::new(&arguments) {
+        return tensor(few.product(), [rows.rows(), q, o]);
+    }
     let groups = arguments.groups(arguments.nodes_at_once(), usize::MAX);
     let parts = groups.par_iter().map_init(Scratch::default, |scratch, nodes| {
         let edges = arguments.edges(nodes);
@@ -315,7 +258,7 @@ pub(super) fn product<F: Float>(tensors: [FlexTensor; 4], rows: &Rows) -> FlexTe
     tensor(restored(&edges, parts, rows.rows(), q * o), [rows.rows(), q, o])
 }
 
-pub(super) fn gradient<F: Float>(
+pub(super) fn gradient<F: Vectors>(
     tensors: [FlexTensor; 4],
     rows: &Rows,
     gradient: FlexTensor,
@@ -326,6 +269,16 @@ pub(super) fn gradient<F: Float>(
     let gradient = numbers::<F>(&gradient);
     let Arguments { p, i, h, q, columns, o, .. } = arguments;
     let inner = arguments.inner();
+    if let Some(few) = Few::new(&arguments) {
+        let angular = by_b.then(|| tensor(few.by_angular(gradient), [rows.rows(), q, inner]));
+        let [by_x, by_a, by_w] = few.gradients(gradient, [by_x, by_a, by_w]);
+        return (
+            by_x.map(|numbers| tensor(numbers, [rows.count(), p, i])),
+            by_a.map(|numbers| tensor(numbers, [rows.rows(), h])),
+            angular,
+            by_w.map(|numbers| tensor(numbers, [i, h * columns])),
+        );
+    }
 
     let angular = by_b.then(|| {
         let groups = arguments.groups(arguments.nodes_at_once(), usize::MAX);
@@ -402,7 +355,7 @@ struct Gradients<F> {
     by_w: Vec<F>,
 }
 
-impl<F: Float> Gradients<F> {
+impl<F: Vectors> Gradients<F> {
     /// Adds what the edges that the nodes `held` send contribute, of which `by_sums` are the gradients by the sums over hidden values,
     /// `[edges, p, F o]`.
     fn add(&mut self, arguments: &Arguments<F>, held: &Range<usize>, hidden: &Range<usize>, by_sums: &[F]) {

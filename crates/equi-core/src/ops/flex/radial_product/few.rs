@@ -1,0 +1,255 @@
+//! `radial_product` where the hidden values of all edges are combinations of few: with `a_e = sum over r of q_e[r] v_r`,
+//!
+//! ```text
+//! y_e = sum over r of q_e[r] B_e (K_r x_j)        K_r = sum over h of v_r[h] W_h
+//! ```
+//!
+//! The weights are read once, to make `K`, whose products and sums cost as much less as there are fewer `r` than `h`.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Arguments;
+use super::multiply::{LONGEST, Turned, Vectors, View, multiply, multiply_into};
+use super::span::Span;
+
+/// Columns `o` that are taken together at most: what is between two products stays in the cache.
+const TILE: usize = 64;
+
+/// Rows `x` of nodes whose products are taken together: fewer would read `K` too often.
+const ROWS: usize = 28;
+
+/// More vectors are never worth while: to look for them costs more than it saves.
+const MOST: usize = 64;
+
+/// The part of the multiplications that must be saved.
+const WORTH: f64 = 0.8;
+
+/// The product in terms of few hidden values.
+pub(super) struct Few<'a, F> {
+    pub(super) arguments: &'a Arguments<'a, F>,
+    pub(super) span: Span<F>,
+    /// `q` in the order of the senders, `[edges, span.stride]`
+    pub(super) coefficients: Vec<F>,
+    /// Parts of the columns `o`.
+    pub(super) tiles: Vec<Range<usize>>,
+}
+
+/// Memory that threads write, each its own part.
+pub(super) struct Shared<F>(*mut F, usize);
+
+#[allow(unsafe_code)] // Parts of a tensor that lie between each other are no slices.
+// SAFETY: every part is written by one thread, see the places where it is.
+unsafe impl<F: Send> Sync for Shared<F> {}
+
+impl<F> Shared<F> {
+    pub(super) fn new(numbers: &mut [MaybeUninit<F>]) -> Self {
+        Self(numbers.as_mut_ptr().cast(), numbers.len())
+    }
+
+    /// # Safety
+    /// Nobody else reads or writes the range while the slice lives.
+    #[allow(unsafe_code, clippy::mut_from_ref)] // See above.
+    pub(super) unsafe fn part(&self, range: Range<usize>) -> &mut [MaybeUninit<F>] {
+        assert!(range.start <= range.end && range.end <= self.1, "a part of the memory");
+        // SAFETY: in the memory, and the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(range.start).cast(), range.len()) }
+    }
+}
+
+/// Memory that nobody has written.
+pub(super) fn unwritten<F>(length: usize) -> Vec<MaybeUninit<F>> {
+    let mut numbers = Vec::with_capacity(length);
+    // SAFETY: nothing is promised about what is in it.
+    #[allow(unsafe_code)] // Clearing it takes as long as filling it.
+    unsafe {
+        numbers.set_len(length);
+    }
+    numbers
+}
+
+/// # Safety
+/// Every number is written.
+#[allow(unsafe_code)] // See `unwritten`.
+pub(super) unsafe fn written<F>(numbers: Vec<MaybeUninit<F>>) -> Vec<F> {
+    let mut numbers = std::mem::ManuallyDrop::new(numbers);
+    // SAFETY: the same memory, and the caller's promise.
+    unsafe { Vec::from_raw_parts(numbers.as_mut_ptr().cast(), numbers.len(), numbers.capacity()) }
+}
+
+impl<'a, F: Vectors> Few<'a, F> {
+    /// If that is worth while.
+    pub(super) fn new(arguments: &'a Arguments<'a, F>) -> Option<Self> {
+        let &Arguments { a, p, i, h, o, rows, .. } = arguments;
+        let each = (rows.count() * p * i + rows.rows() * p) as f64;
+        let most = (WORTH * h as f64 * each / (each + (i * h) as f64)) as usize;
+        let span = Span::new(a, h, most.min(MOST))?;
+        let mut coefficients = Vec::with_capacity(rows.rows() * span.stride);
+        for &edge in &rows.order {
+            coefficients.extend_from_slice(&span.coefficients[edge * span.stride..][..span.stride]);
+        }
+        let parts = o.div_ceil(TILE);
+        let width = o.div_ceil(parts).next_multiple_of(LONGEST);
+        let tiles = (0..o).step_by(width).map(|start| start..(start + width).min(o)).collect();
+        Some(Self { arguments, span, coefficients, tiles })
+    }
+
+    /// Angular kernels `F`.
+    pub(super) fn kernels(&self) -> usize {
+        self.arguments.columns / self.arguments.o
+    }
+
+    /// Numbers of `K` of one input in a tile: `r F o`.
+    pub(super) fn row(&self, tile: &Range<usize>) -> usize {
+        self.span.rank * self.kernels() * tile.len()
+    }
+
+    /// Where tiles of matrices of so many rows `[rows, r F o]` begin.
+    pub(super) fn start(&self, tile: &Range<usize>, rows: usize) -> usize {
+        self.span.rank * self.kernels() * tile.start * rows
+    }
+
+    pub(super) fn groups(&self, nodes: Range<usize>) -> Vec<Range<usize>> {
+        let parts = (nodes.len() * self.arguments.p).div_ceil(ROWS).min(nodes.len());
+        let border = |part: usize| nodes.start + nodes.len() * part / parts.max(1);
+        (0..parts).map(|part| border(part)..border(part + 1)).collect()
+    }
+
+    /// `K`, tile by tile `[i, r, F, o]`.
+    pub(super) fn weights(&self) -> Vec<F> {
+        let &Arguments { w, i, h, columns, o, .. } = self.arguments;
+        let mut weights = unwritten(i * self.span.rank * columns);
+        let shared = Shared::new(&mut weights);
+        let basis = View { numbers: &self.span.basis[..], stride: h };
+        (0..i).into_par_iter().for_each(|input| {
+            let w = &w[input * h * columns..][..h * columns];
+            for tile in &self.tiles {
+                let start = self.start(tile, i) + input * self.row(tile);
+                // SAFETY: every input and tile is one piece of work.
+                #[allow(unsafe_code)] // See `Shared`.
+                let part = unsafe { shared.part(start..start + self.row(tile)) };
+                for kernel in 0..self.kernels() {
+                    let w = View { numbers: &w[kernel * o + tile.start..], stride: columns };
+                    let shape = [self.span.rank, h, tile.len()];
+                    let stride = self.kernels() * tile.len();
+                    multiply_into(shape, basis, w, Turned::Neither, &mut part[kernel * tile.len()..], stride);
+                }
+            }
+        });
+        // SAFETY: all inputs, tiles, kernels and `r` are written above.
+        #[allow(unsafe_code)] // See `written`.
+        unsafe {
+            written(weights)
+        }
+    }
+
+    /// For every node with the edges it sends, `f(edges, sums)`: `sum over r of q_e[r] K_r x` for the columns of a tile, `[edges, p, F o]`.
+    fn sums(&self, weights: &[F], tile: &Range<usize>, nodes: &Range<usize>, mut f: impl FnMut(&[usize], &[F])) {
+        let &Arguments { x, p, i, rows, .. } = self.arguments;
+        let (row, width) = (self.row(tile), self.kernels() * tile.len());
+        if self.arguments.edges(nodes).is_empty() {
+            return;
+        }
+        let mut products = unwritten(nodes.len() * p * row);
+        let weights = View { numbers: &weights[self.start(tile, i)..], stride: row };
+        let features = View { numbers: &x[nodes.start * p * i..], stride: i };
+        multiply_into([nodes.len() * p, i, row], features, weights, Turned::Neither, &mut products, row);
+        // SAFETY: all rows are written.
+        #[allow(unsafe_code)] // See `written`.
+        let products = unsafe { written(products) };
+        let mut sums = Vec::new();
+        for node in nodes.clone() {
+            let sent = self.arguments.sent(node);
+            if sent.is_empty() {
+                continue;
+            }
+            sums.resize(sent.len() * p * width, F::ZERO);
+            let coefficients =
+                View { numbers: &self.coefficients[sent.start * self.span.stride..], stride: self.span.stride };
+            for component in 0..p {
+                let products = &products[((node - nodes.start) * p + component) * row..][..row];
+                multiply(
+                    [sent.len(), self.span.rank, width],
+                    coefficients,
+                    View { numbers: products, stride: width },
+                    Turned::Neither,
+                    &mut sums[component * width..],
+                    p * width,
+                    false,
+                );
+            }
+            f(&rows.order[sent], &sums);
+        }
+    }
+
+    /// `[edges, q, o]`
+    pub(super) fn product(&self) -> Vec<F> {
+        let &Arguments { b, q, o, rows, .. } = self.arguments;
+        let inner = self.arguments.inner();
+        let weights = self.weights();
+        let mut output = unwritten(rows.rows() * q * o);
+        let shared = Shared::new(&mut output);
+        let groups = self.groups(0..rows.count());
+        let work: Vec<_> = self.tiles.iter().flat_map(|tile| groups.iter().map(move |nodes| (tile, nodes))).collect();
+        work.par_iter().for_each(|(tile, nodes)| {
+            self.sums(&weights, tile, nodes, |edges, sums| {
+                for (&edge, sums) in edges.iter().zip(sums.chunks_exact(inner * tile.len())) {
+                    let angular = View { numbers: &b[edge * q * inner..][..q * inner], stride: inner };
+                    let sums = View { numbers: sums, stride: tile.len() };
+                    for component in 0..q {
+                        let start = (edge * q + component) * o;
+                        // SAFETY: every edge is sent by one node, and every node and tile is one piece of work.
+                        #[allow(unsafe_code)] // See `Shared`.
+                        let part = unsafe { shared.part(start + tile.start..start + tile.end) };
+                        let angular = View { numbers: &angular.numbers[component * inner..], stride: inner };
+                        multiply_into([1, inner, tile.len()], angular, sums, Turned::Neither, part, tile.len());
+                    }
+                }
+            });
+        });
+        // SAFETY: every edge is sent by a node, and all components and tiles of it are written above.
+        #[allow(unsafe_code)] // See `written`.
+        unsafe {
+            written(output)
+        }
+    }
+
+    /// The gradient by the angular kernels, `[edges, q, p F]`, from that by the output.
+    pub(super) fn by_angular(&self, gradient: &[F]) -> Vec<F> {
+        let &Arguments { q, o, rows, .. } = self.arguments;
+        let inner = self.arguments.inner();
+        let weights = self.weights();
+        let mut output = unwritten(rows.rows() * q * inner);
+        let shared = Shared::new(&mut output);
+        self.groups(0..rows.count()).par_iter().for_each(|nodes| {
+            for (place, tile) in self.tiles.iter().enumerate() {
+                self.sums(&weights, tile, nodes, |edges, sums| {
+                    for (&edge, sums) in edges.iter().zip(sums.chunks_exact(inner * tile.len())) {
+                        let start = edge * q * inner;
+                        // SAFETY: every edge is sent by one node, and every node is in one piece of work, which writes the whole in the first tile.
+                        #[allow(unsafe_code)] // See `Shared`.
+                        let part = unsafe { shared.part(start..start + q * inner) };
+                        let gradient = View { numbers: &gradient[edge * q * o + tile.start..], stride: o };
+                        let sums = View { numbers: sums, stride: tile.len() };
+                        let shape = [q, tile.len(), inner];
+                        if place == 0 {
+                            multiply_into(shape, gradient, sums, Turned::Right, part, inner);
+                        } else {
+                            // SAFETY: written in the first tile.
+                            #[allow(unsafe_code)] // See `Shared`.
+                            let part = unsafe { part.assume_init_mut() };
+                            multiply(shape, gradient, sums, Turned::Right, part, inner, true);
+                        }
+                    }
+                });
+            }
+        });
+        // SAFETY: every edge is sent by a node, and written above.
+        #[allow(unsafe_code)] // See `written`.
+        unsafe {
+            written(output)
+        }
+    }
+}
