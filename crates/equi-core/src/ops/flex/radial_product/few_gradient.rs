@@ -84,7 +84,8 @@ impl<F: Vectors> Few<'_, F> {
         #[allow(unsafe_code)] // See `Shared`.
         let of_x = Shared::new(unsafe { &mut *(std::ptr::from_mut(of_x) as *mut [std::mem::MaybeUninit<F>]) });
         let groups = self.groups(nodes.clone());
-        let work: Vec<_> = self.tiles.iter().enumerate().flat_map(|tile| groups.iter().map(move |n| (tile, n))).collect();
+        let work: Vec<_> =
+            self.tiles.iter().enumerate().flat_map(|tile| groups.iter().map(move |n| (tile, n))).collect();
         work.par_iter().for_each(|&((number, tile), group)| {
             let width = self.kernels() * tile.len();
             let row = rank * width;
@@ -217,7 +218,8 @@ impl<F: Vectors> Few<'_, F> {
                     let features = View { numbers: &x[nodes.start * p * i..], stride: i };
                     for (place, value) in hidden.clone().enumerate() {
                         for kernel in 0..self.kernels() {
-                            let w = View { numbers: &w[value * columns + kernel * o + tile.start..], stride: h * columns };
+                            let w =
+                                View { numbers: &w[value * columns + kernel * o + tile.start..], stride: h * columns };
                             let output = &mut products[place * width + kernel * tile.len()..];
                             let shape = [nodes.len() * p, i, tile.len()];
                             multiply(shape, features, w, Turned::Neither, output, row, false);

@@ -204,8 +204,9 @@ fn product<F: Vectors>(
     if m * n == 0 {
         return;
     }
-    let last =
-        |rows: usize, columns: usize, stride: usize| if rows * columns == 0 { 0 } else { (rows - 1) * stride + columns };
+    let last = |rows: usize, columns: usize, stride: usize| {
+        if rows * columns == 0 { 0 } else { (rows - 1) * stride + columns }
+    };
     let (a_shape, b_shape) = match turned {
         Turned::Neither => ([m, k], [k, n]),
         Turned::Left => ([k, m], [k, n]),
@@ -291,13 +292,28 @@ impl<F: Vectors> WithSimd for Outer<F> {
             #[allow(unsafe_code)] // Tiles of matrices are no slices.
             unsafe {
                 if width >= 2 * lanes {
-                    by_rows!(m, most, |row, M| product.tile::<S, M, 2>(simd, row, column), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+                    by_rows!(
+                        m,
+                        most,
+                        |row, M| product.tile::<S, M, 2>(simd, row, column),
+                        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+                    );
                     column += 2 * lanes;
                 } else if width >= lanes {
-                    by_rows!(m, most, |row, M| product.tile::<S, M, 1>(simd, row, column), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+                    by_rows!(
+                        m,
+                        most,
+                        |row, M| product.tile::<S, M, 1>(simd, row, column),
+                        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+                    );
                     column += lanes;
                 } else {
-                    by_rows!(m, most, |row, M| product.narrow_tile::<S, M>(simd, row, column, width), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+                    by_rows!(
+                        m,
+                        most,
+                        |row, M| product.narrow_tile::<S, M>(simd, row, column, width),
+                        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+                    );
                     column = n;
                 }
             }
@@ -319,7 +335,12 @@ impl<F: Vectors> WithSimd for Inner<F> {
             #[allow(unsafe_code)] // Tiles of matrices are no slices.
             unsafe {
                 if n - column >= COLUMNS {
-                    by_rows!(m, most, |row, M| product.inner_tile::<S, M, COLUMNS>(simd, row, column), [1, 2, 3, 4, 5, 6]);
+                    by_rows!(
+                        m,
+                        most,
+                        |row, M| product.inner_tile::<S, M, COLUMNS>(simd, row, column),
+                        [1, 2, 3, 4, 5, 6]
+                    );
                     column += COLUMNS;
                 } else {
                     by_rows!(m, most, |row, M| product.inner_tile::<S, M, 1>(simd, row, column), [1, 2, 3, 4, 5, 6]);

@@ -37,9 +37,8 @@ impl<F: Vectors> Span<F> {
     pub(super) fn new(rows: &[F], columns: usize, most: usize) -> Option<Self> {
         let count = rows.len() / columns;
         let mut basis = Basis { vectors: Vec::new(), columns, padded: columns.next_multiple_of(LONGEST), most };
-        let strided = |rows: &[usize]| -> Vec<usize> {
-            rows.iter().copied().step_by(rows.len().div_ceil(SAMPLE)).collect()
-        };
+        let strided =
+            |rows: &[usize]| -> Vec<usize> { rows.iter().copied().step_by(rows.len().div_ceil(SAMPLE)).collect() };
         let mut sample = strided(&(0..count).collect::<Vec<_>>());
         loop {
             let rank = basis.rank();
