@@ -7,7 +7,6 @@ use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind, unary};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend};
 
-use super::composed;
 use super::extension::{BackendSegments, RowOps};
 
 impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
@@ -248,9 +247,9 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
                 let gradient = grads.consume::<B>(&ops.node);
                 let ([x, a, b, c, d, e, f, g, h], epsilon) = ops.state;
                 let by_x = ops.parents[0].is_some();
-                let layers = [[a, b, c, d], [e, f, g, h]];
-                let (by_x, by_layers) = composed::radial_network_gradient::<B>(x, layers, epsilon, gradient, by_x);
-                let all = std::iter::once(by_x).chain(by_layers.into_iter().flatten().map(Some));
+                let (by_x, a, b, c, d, e, f, g, h) =
+                    B::radial_network_gradient(x, a, b, c, d, e, f, g, h, epsilon, gradient, by_x);
+                let all = std::iter::once(by_x).chain([a, b, c, d, e, f, g, h].map(Some));
                 for (parent, by_parent) in ops.parents.into_iter().zip(all) {
                     if let (Some(parent), Some(by_parent)) = (parent, by_parent) {
                         grads.register::<B>(parent.id, by_parent);

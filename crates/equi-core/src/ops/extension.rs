@@ -25,6 +25,19 @@ pub struct BackendSegments<B: Backend> {
 pub type EdgeGradients<B> =
     (Option<FloatTensor<B>>, Option<FloatTensor<B>>, Option<FloatTensor<B>>, Option<FloatTensor<B>>);
 
+/// The gradients of [`RowOps::radial_network`] by its first argument, where it was asked for, and by those that follow.
+pub type NetworkGradients<B> = (
+    Option<FloatTensor<B>>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+);
+
 /// What the networks on graphs spend their time in, as an extension of Burn's backends.
 ///
 /// Every method has a default composed of the backend's own operations, so a backend needs no more than an empty `impl`. Flex has
@@ -171,6 +184,38 @@ pub trait RowOps: Backend {
     ) -> FloatTensor<Self> {
         let layers = [[weight, bias, scale, shift], [next_weight, next_bias, next_scale, next_shift]];
         composed::radial_network::<Self>(x, layers, epsilon)
+    }
+
+    /// The gradients of [`radial_network`](Self::radial_network) by `x`, if `by_x`, and by the parameters in their order.
+    #[allow(clippy::too_many_arguments, clippy::type_complexity)] // The macro must see the type itself.
+    fn radial_network_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        next_weight: FloatTensor<Self>,
+        next_bias: FloatTensor<Self>,
+        next_scale: FloatTensor<Self>,
+        next_shift: FloatTensor<Self>,
+        epsilon: f64,
+        gradient: FloatTensor<Self>,
+        by_x: bool,
+    ) -> (
+        Option<FloatTensor<Self>>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    ) {
+        let layers = [[weight, bias, scale, shift], [next_weight, next_bias, next_scale, next_shift]];
+        let (by_x, [[a, b, c, d], [e, f, g, h]]) =
+            composed::radial_network_gradient::<Self>(x, layers, epsilon, gradient, by_x);
+        (by_x, a, b, c, d, e, f, g, h)
     }
 
     /// `gelu(n)` with `n = (x - mean) / sqrt(variance + epsilon) * scale + shift` over the channels of a row, for `x [rows, channels]`,

@@ -6,6 +6,7 @@ mod float;
 mod gate;
 mod memory;
 mod norm_gelu;
+mod radial_network;
 mod radial_product;
 mod segments;
 mod simd;
@@ -16,7 +17,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 
 use super::composed;
-use super::extension::{BackendSegments, EdgeGradients, RowOps};
+use super::extension::{BackendSegments, EdgeGradients, NetworkGradients, RowOps};
 
 /// Calls a kernel in the precision of a tensor, or something else where there is none.
 macro_rules! in_precision {
@@ -155,6 +156,49 @@ impl RowOps for Flex {
             radial_product::gradient([features, hidden, angular, weight], &senders.host, gradient, needed),
             composed::radial_product_gradient::<Self>(features, hidden, angular, weight, senders, gradient, needed)
         )
+    }
+
+    fn radial_network(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        next_weight: FloatTensor<Self>,
+        next_bias: FloatTensor<Self>,
+        next_scale: FloatTensor<Self>,
+        next_shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let layers = [[weight, bias, scale, shift], [next_weight, next_bias, next_scale, next_shift]];
+        in_precision!(
+            x,
+            radial_network::radial_network(x, layers, epsilon),
+            composed::radial_network::<Self>(x, layers, epsilon)
+        )
+    }
+
+    fn radial_network_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        next_weight: FloatTensor<Self>,
+        next_bias: FloatTensor<Self>,
+        next_scale: FloatTensor<Self>,
+        next_shift: FloatTensor<Self>,
+        epsilon: f64,
+        gradient: FloatTensor<Self>,
+        by_x: bool,
+    ) -> NetworkGradients<Self> {
+        let layers = [[weight, bias, scale, shift], [next_weight, next_bias, next_scale, next_shift]];
+        let (by_x, [[a, b, c, d], [e, f, g, h]]) = in_precision!(
+            x,
+            radial_network::gradient(x, layers, epsilon, gradient, by_x),
+            composed::radial_network_gradient::<Self>(x, layers, epsilon, gradient, by_x)
+        );
+        (by_x, a, b, c, d, e, f, g, h)
     }
 
     fn norm_gelu(

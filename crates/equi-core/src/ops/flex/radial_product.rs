@@ -12,10 +12,11 @@ mod few;
 mod few_gradient;
 mod multiply;
 mod span;
+mod unwritten;
 
 use arguments::Arguments;
 use few::Few;
-pub(super) use multiply::Vectors;
+pub(super) use multiply::{Turned, Vectors, View, multiply};
 
 /// The tensors as slices, in which the others find their shapes.
 fn arguments<'a, F: Vectors>(tensors: &'a [FlexTensor; 4], rows: &'a Rows) -> Arguments<'a, F> {

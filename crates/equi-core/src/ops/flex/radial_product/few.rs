@@ -6,20 +6,23 @@
 //!
 //! The weights are read once, to make `K`, whose products and sums cost as much less as there are fewer `r` than `h`.
 
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::Arguments;
-use super::multiply::{LONGEST, Turned, Vectors, View, multiply, multiply_into};
+use super::multiply::{LONGEST, Turned, Vectors, View, multiply, multiply_into, multiply_streamed};
 use super::span::Span;
+use super::unwritten::{Shared, unwritten, written};
 
 /// Columns `o` that are taken together at most: what is between two products stays in the cache.
 const TILE: usize = 64;
 
 /// Rows `x` of nodes whose products are taken together: fewer would read `K` too often.
 const ROWS: usize = 28;
+
+/// Rows of weights that are read together.
+const STREAMED: usize = 16;
 
 /// More vectors are never worth while: to look for them costs more than it saves.
 const MOST: usize = 64;
@@ -35,48 +38,6 @@ pub(super) struct Few<'a, F> {
     pub(super) coefficients: Vec<F>,
     /// Parts of the columns `o`.
     pub(super) tiles: Vec<Range<usize>>,
-}
-
-/// Memory that threads write, each its own part.
-pub(super) struct Shared<F>(*mut F, usize);
-
-#[allow(unsafe_code)] // Parts of a tensor that lie between each other are no slices.
-// SAFETY: every part is written by one thread, see the places where it is.
-unsafe impl<F: Send> Sync for Shared<F> {}
-
-impl<F> Shared<F> {
-    pub(super) fn new(numbers: &mut [MaybeUninit<F>]) -> Self {
-        Self(numbers.as_mut_ptr().cast(), numbers.len())
-    }
-
-    /// # Safety
-    /// Nobody else reads or writes the range while the slice lives.
-    #[allow(unsafe_code, clippy::mut_from_ref)] // See above.
-    pub(super) unsafe fn part(&self, range: Range<usize>) -> &mut [MaybeUninit<F>] {
-        assert!(range.start <= range.end && range.end <= self.1, "a part of the memory");
-        // SAFETY: in the memory, and the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(range.start).cast(), range.len()) }
-    }
-}
-
-/// Memory that nobody has written.
-pub(super) fn unwritten<F>(length: usize) -> Vec<MaybeUninit<F>> {
-    let mut numbers = Vec::with_capacity(length);
-    // SAFETY: nothing is promised about what is in it.
-    #[allow(unsafe_code)] // Clearing it takes as long as filling it.
-    unsafe {
-        numbers.set_len(length);
-    }
-    numbers
-}
-
-/// # Safety
-/// Every number is written.
-#[allow(unsafe_code)] // See `unwritten`.
-pub(super) unsafe fn written<F>(numbers: Vec<MaybeUninit<F>>) -> Vec<F> {
-    let mut numbers = std::mem::ManuallyDrop::new(numbers);
-    // SAFETY: the same memory, and the caller's promise.
-    unsafe { Vec::from_raw_parts(numbers.as_mut_ptr().cast(), numbers.len(), numbers.capacity()) }
 }
 
 impl<'a, F: Vectors> Few<'a, F> {
@@ -122,19 +83,28 @@ impl<'a, F: Vectors> Few<'a, F> {
         let &Arguments { w, i, h, columns, o, .. } = self.arguments;
         let mut weights = unwritten(i * self.span.rank * columns);
         let shared = Shared::new(&mut weights);
-        let basis = View { numbers: &self.span.basis[..], stride: h };
         (0..i).into_par_iter().for_each(|input| {
             let w = &w[input * h * columns..][..h * columns];
-            for tile in &self.tiles {
-                let start = self.start(tile, i) + input * self.row(tile);
-                // SAFETY: every input and tile is one piece of work.
-                #[allow(unsafe_code)] // See `Shared`.
-                let part = unsafe { shared.part(start..start + self.row(tile)) };
-                for kernel in 0..self.kernels() {
-                    let w = View { numbers: &w[kernel * o + tile.start..], stride: columns };
-                    let shape = [self.span.rank, h, tile.len()];
-                    let stride = self.kernels() * tile.len();
-                    multiply_into(shape, basis, w, Turned::Neither, &mut part[kernel * tile.len()..], stride);
+            // Few rows of the weights at a time, which come one after the other from memory.
+            for from in (0..h).step_by(STREAMED) {
+                let hidden = from..(from + STREAMED).min(h);
+                let basis = View { numbers: &self.span.basis[hidden.start..], stride: h };
+                for tile in &self.tiles {
+                    let start = self.start(tile, i) + input * self.row(tile);
+                    // SAFETY: every input is one piece of work.
+                    #[allow(unsafe_code)] // See `Shared`.
+                    let part = unsafe { shared.part(start..start + self.row(tile)) };
+                    for kernel in 0..self.kernels() {
+                        let w = View { numbers: &w[hidden.start * columns + kernel * o + tile.start..], stride: columns };
+                        let shape = [self.span.rank, hidden.len(), tile.len()];
+                        let stride = self.kernels() * tile.len();
+                        let part = &mut part[kernel * tile.len()..];
+                        // SAFETY: written in the first step.
+                        #[allow(unsafe_code)] // See `multiply_streamed`.
+                        unsafe {
+                            multiply_streamed(shape, basis, w, part, stride, from > 0, STREAMED * columns);
+                        }
+                    }
                 }
             }
         });

@@ -5,8 +5,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Arguments;
-use super::few::{Few, Shared, unwritten, written};
+use super::few::Few;
 use super::multiply::{LONGEST, Turned, Vectors, View, multiply, multiply_into};
+use super::unwritten::{Shared, unwritten, written};
 
 /// Rows of `W` whose gradients are taken together.
 const INPUTS: usize = 8;

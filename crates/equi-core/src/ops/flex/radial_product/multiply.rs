@@ -8,14 +8,14 @@ use super::super::float::Float;
 
 /// A matrix in memory: where it begins, and how far apart its rows are. Columns lie side by side.
 #[derive(Clone, Copy)]
-pub(super) struct View<'a, F> {
+pub(in super::super) struct View<'a, F> {
     pub numbers: &'a [F],
     pub stride: usize,
 }
 
 /// How a product is to be read.
 #[derive(Clone, Copy)]
-pub(super) enum Turned {
+pub(in super::super) enum Turned {
     Neither,
     Left,
     Right,
@@ -165,7 +165,7 @@ vectors!(
 ///
 /// # Panics
 /// If a matrix is not in its slice.
-pub(super) fn multiply<F: Vectors>(
+pub(in super::super) fn multiply<F: Vectors>(
     shape: [usize; 3],
     a: View<F>,
     b: View<F>,
@@ -177,7 +177,7 @@ pub(super) fn multiply<F: Vectors>(
     // SAFETY: numbers are written, and nothing else.
     #[allow(unsafe_code)] // There is no safe way to forget that numbers have been written.
     let c = unsafe { &mut *(std::ptr::from_mut(c) as *mut [MaybeUninit<F>]) };
-    product(shape, a, b, turned, c, stride, add);
+    product(shape, a, b, turned, c, stride, add, 0);
 }
 
 /// `c = a b` in memory that nobody has written, as [`multiply`].
@@ -189,9 +189,27 @@ pub(super) fn multiply_into<F: Vectors>(
     c: &mut [MaybeUninit<F>],
     stride: usize,
 ) {
-    product(shape, a, b, turned, c, stride, false);
+    product(shape, a, b, turned, c, stride, false, 0);
 }
 
+/// `c = a b`, or `c += a b`, with a factor `b` that comes from memory: what lies `ahead` numbers behind it is asked for meanwhile.
+///
+/// # Safety
+/// Where it adds, `c` is written.
+#[allow(unsafe_code, clippy::too_many_arguments)] // What is in `c` may be read.
+pub(super) unsafe fn multiply_streamed<F: Vectors>(
+    shape: [usize; 3],
+    a: View<F>,
+    b: View<F>,
+    c: &mut [MaybeUninit<F>],
+    stride: usize,
+    add: bool,
+    ahead: usize,
+) {
+    product(shape, a, b, Turned::Neither, c, stride, add, ahead);
+}
+
+#[allow(clippy::too_many_arguments)] // Three matrices.
 fn product<F: Vectors>(
     [m, k, n]: [usize; 3],
     a: View<F>,
@@ -200,6 +218,7 @@ fn product<F: Vectors>(
     c: &mut [MaybeUninit<F>],
     stride: usize,
     add: bool,
+    ahead: usize,
 ) {
     if m * n == 0 {
         return;
@@ -230,6 +249,7 @@ fn product<F: Vectors>(
         c: c.as_mut_ptr().cast(),
         c_row: stride,
         add,
+        ahead,
     };
     let arch = pulp::Arch::new();
     match turned {
@@ -250,6 +270,8 @@ struct Product<F> {
     c: *mut F,
     c_row: usize,
     add: bool,
+    /// How far ahead of `b` memory is asked for.
+    ahead: usize,
 }
 
 /// With the rows of `b` as vectors.
@@ -368,6 +390,9 @@ impl<F: Vectors> Product<F> {
                 let mut vectors = [F::splat(simd, F::ZERO); N];
                 for (place, vector) in vectors.iter_mut().enumerate() {
                     *vector = b.add(place * lanes).cast::<F::Vector<S>>().read_unaligned();
+                    if self.ahead > 0 {
+                        ask_for(b.wrapping_add(place * lanes + self.ahead));
+                    }
                 }
                 for (place, sums) in sums.iter_mut().enumerate() {
                     let factor = F::splat(simd, *a.add(place * self.a_row));
@@ -462,4 +487,18 @@ impl<F: Vectors> Product<F> {
             }
         }
     }
+}
+
+/// Brings what is there into the cache, if there is something.
+#[inline(always)]
+fn ask_for<F>(place: *const F) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, for which no place is wrong.
+    #[allow(unsafe_code)] // There is no safe name for it.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(place.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
 }
