@@ -109,6 +109,36 @@ pub trait RowOps: Backend {
         composed::sum_rows::<Self>(values, segments)
     }
 
+    /// `l_r[h] = sum over m, c of q_s[m, h, c] k_r[m, h, c]` with the segment `s` of every row `r`: `q [segments, components, heads channels]`,
+    /// `k [rows, components, heads channels]`. Nothing is empty.
+    fn head_products(
+        segment_values: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        #[extension_type] segments: BackendSegments<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        composed::head_products::<Self>(segment_values, values, segments, heads)
+    }
+
+    /// `y_s[m, h, c] = sum over rows r of s of w_r[h] v_r[m, h, c]`: `v [rows, components, heads channels]`, `w [rows, heads]`. Nothing is empty.
+    fn head_sums(
+        values: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        #[extension_type] segments: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        composed::head_sums::<Self>(values, weights, segments)
+    }
+
+    /// `y_r[m, h, c] = w_r[h] q_s[m, h, c]` with the segment `s` of every row `r`: what the gradients of [`head_products`](Self::head_products) by `k`
+    /// and of [`head_sums`](Self::head_sums) by `v` are. It has no gradient itself.
+    fn head_spread(
+        segment_values: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        #[extension_type] segments: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        composed::head_spread::<Self>(segment_values, weights, segments)
+    }
+
     /// `swish(p_i + q_j + e W)` for every edge from `j` to `i`: `p, q [nodes, channels]`, `e [edges, inputs]`,
     /// `W [inputs, channels]`. There is an edge, a channel and an input at least.
     fn combine_edges(

@@ -11,6 +11,7 @@ mod edges;
 mod extension;
 #[cfg(feature = "flex")]
 mod flex;
+mod heads;
 mod memory;
 mod radial_network;
 mod radial_product;
@@ -18,8 +19,9 @@ mod segments;
 
 pub use activation::{bias_silu, gate, gelu, norm_gelu, silu};
 pub use edges::edge_silu;
-pub use extension::{BackendSegments, EdgeGradients, RowOps};
+pub use extension::{BackendSegments, EdgeGradients, NetworkGradients, RowOps};
+pub use heads::{head_products, head_sums};
 pub use memory::{release_memory, retain_memory};
 pub use radial_network::{RadialLayer, radial_network};
 pub use radial_product::radial_product;
-pub use segments::{Rows, Segments, gather, segment_max, segment_mean, segment_softmax, segment_sum};
+pub use segments::{Rows, Segments, gather, segment_highest, segment_max, segment_mean, segment_softmax, segment_sum};

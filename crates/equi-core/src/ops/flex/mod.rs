@@ -4,6 +4,7 @@ mod activation;
 mod edges;
 mod float;
 mod gate;
+mod heads;
 mod memory;
 mod norm_gelu;
 mod radial_network;
@@ -86,6 +87,43 @@ impl RowOps for Flex {
 
     fn sum_rows(values: FloatTensor<Self>, segments: BackendSegments<Self>) -> FloatTensor<Self> {
         in_precision!(values, segments::sum(values, &segments.host), composed::sum_rows::<Self>(values, segments))
+    }
+
+    fn head_products(
+        segment_values: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        segments: BackendSegments<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        in_precision!(
+            values,
+            heads::head_products(segment_values, values, &segments.host, heads),
+            composed::head_products::<Self>(segment_values, values, segments, heads)
+        )
+    }
+
+    fn head_sums(
+        values: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        segments: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        in_precision!(
+            values,
+            heads::head_sums(values, weights, &segments.host),
+            composed::head_sums::<Self>(values, weights, segments)
+        )
+    }
+
+    fn head_spread(
+        segment_values: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        segments: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        in_precision!(
+            segment_values,
+            heads::head_spread(segment_values, weights, &segments.host),
+            composed::head_spread::<Self>(segment_values, weights, segments)
+        )
     }
 
     fn combine_edges(

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::Arguments;
 use super::multiply::{LONGEST, Turned, Vectors, View, multiply, multiply_into, multiply_streamed};
 use super::span::Span;
-use super::unwritten::{Shared, unwritten, written};
+use super::unwritten::{Shared, Workspace, unwritten, written};
 
 /// Columns `o` that are taken together at most: what is between two products stays in the cache.
 const TILE: usize = 64;
@@ -78,11 +78,11 @@ impl<'a, F: Vectors> Few<'a, F> {
         (0..parts).map(|part| border(part)..border(part + 1)).collect()
     }
 
-    /// `K`, tile by tile `[i, r, F, o]`.
-    pub(super) fn weights(&self) -> Vec<F> {
+    /// `K`, tile by tile `[i, r, F, o]`, all of it written.
+    pub(super) fn weights(&self) -> Workspace<F> {
         let &Arguments { w, i, h, columns, o, .. } = self.arguments;
-        let mut weights = unwritten(i * self.span.rank * columns);
-        let shared = Shared::new(&mut weights);
+        let mut weights = Workspace::new(i * self.span.rank * columns);
+        let shared = Shared::new(weights.numbers());
         (0..i).into_par_iter().for_each(|input| {
             let w = &w[input * h * columns..][..h * columns];
             // Few rows of the weights at a time, which come one after the other from memory.
@@ -95,7 +95,8 @@ impl<'a, F: Vectors> Few<'a, F> {
                     #[allow(unsafe_code)] // See `Shared`.
                     let part = unsafe { shared.part(start..start + self.row(tile)) };
                     for kernel in 0..self.kernels() {
-                        let w = View { numbers: &w[hidden.start * columns + kernel * o + tile.start..], stride: columns };
+                        let w =
+                            View { numbers: &w[hidden.start * columns + kernel * o + tile.start..], stride: columns };
                         let shape = [self.span.rank, hidden.len(), tile.len()];
                         let stride = self.kernels() * tile.len();
                         let part = &mut part[kernel * tile.len()..];
@@ -108,11 +109,7 @@ impl<'a, F: Vectors> Few<'a, F> {
                 }
             }
         });
-        // SAFETY: all inputs, tiles, kernels and `r` are written above.
-        #[allow(unsafe_code)] // See `written`.
-        unsafe {
-            written(weights)
-        }
+        weights
     }
 
     /// For every node with the edges it sends, `f(edges, sums)`: `sum over r of q_e[r] K_r x` for the columns of a tile, `[edges, p, F o]`.
@@ -122,35 +119,37 @@ impl<'a, F: Vectors> Few<'a, F> {
         if self.arguments.edges(nodes).is_empty() {
             return;
         }
-        let mut products = unwritten(nodes.len() * p * row);
+        let mut products = Workspace::new(nodes.len() * p * row);
         let weights = View { numbers: &weights[self.start(tile, i)..], stride: row };
         let features = View { numbers: &x[nodes.start * p * i..], stride: i };
-        multiply_into([nodes.len() * p, i, row], features, weights, Turned::Neither, &mut products, row);
+        multiply_into([nodes.len() * p, i, row], features, weights, Turned::Neither, products.numbers(), row);
         // SAFETY: all rows are written.
-        #[allow(unsafe_code)] // See `written`.
-        let products = unsafe { written(products) };
-        let mut sums = Vec::new();
+        #[allow(unsafe_code)] // See `Workspace`.
+        let products = unsafe { products.written() };
+        let longest = nodes.clone().map(|node| self.arguments.sent(node).len()).max().unwrap_or(0);
+        let mut sums = Workspace::new(longest * p * width);
         for node in nodes.clone() {
             let sent = self.arguments.sent(node);
             if sent.is_empty() {
                 continue;
             }
-            sums.resize(sent.len() * p * width, F::ZERO);
             let coefficients =
                 View { numbers: &self.coefficients[sent.start * self.span.stride..], stride: self.span.stride };
             for component in 0..p {
                 let products = &products[((node - nodes.start) * p + component) * row..][..row];
-                multiply(
+                multiply_into(
                     [sent.len(), self.span.rank, width],
                     coefficients,
                     View { numbers: products, stride: width },
                     Turned::Neither,
-                    &mut sums[component * width..],
+                    &mut sums.numbers()[component * width..],
                     p * width,
-                    false,
                 );
             }
-            f(&rows.order[sent], &sums);
+            // SAFETY: the sums of these edges are written.
+            #[allow(unsafe_code)] // See `Workspace`.
+            let sums = unsafe { sums.numbers()[..sent.len() * p * width].assume_init_ref() };
+            f(&rows.order[sent], sums);
         }
     }
 
@@ -159,12 +158,15 @@ impl<'a, F: Vectors> Few<'a, F> {
         let &Arguments { b, q, o, rows, .. } = self.arguments;
         let inner = self.arguments.inner();
         let weights = self.weights();
+        // SAFETY: all of it is written.
+        #[allow(unsafe_code)] // See `Workspace`.
+        let weights = unsafe { weights.written() };
         let mut output = unwritten(rows.rows() * q * o);
         let shared = Shared::new(&mut output);
         let groups = self.groups(0..rows.count());
         let work: Vec<_> = self.tiles.iter().flat_map(|tile| groups.iter().map(move |nodes| (tile, nodes))).collect();
         work.par_iter().for_each(|(tile, nodes)| {
-            self.sums(&weights, tile, nodes, |edges, sums| {
+            self.sums(weights, tile, nodes, |edges, sums| {
                 for (&edge, sums) in edges.iter().zip(sums.chunks_exact(inner * tile.len())) {
                     let angular = View { numbers: &b[edge * q * inner..][..q * inner], stride: inner };
                     let sums = View { numbers: sums, stride: tile.len() };
@@ -191,11 +193,14 @@ impl<'a, F: Vectors> Few<'a, F> {
         let &Arguments { q, o, rows, .. } = self.arguments;
         let inner = self.arguments.inner();
         let weights = self.weights();
+        // SAFETY: all of it is written.
+        #[allow(unsafe_code)] // See `Workspace`.
+        let weights = unsafe { weights.written() };
         let mut output = unwritten(rows.rows() * q * inner);
         let shared = Shared::new(&mut output);
         self.groups(0..rows.count()).par_iter().for_each(|nodes| {
             for (place, tile) in self.tiles.iter().enumerate() {
-                self.sums(&weights, tile, nodes, |edges, sums| {
+                self.sums(weights, tile, nodes, |edges, sums| {
                     for (&edge, sums) in edges.iter().zip(sums.chunks_exact(inner * tile.len())) {
                         let start = edge * q * inner;
                         // SAFETY: every edge is sent by one node, and every node is in one piece of work, which writes the whole in the first tile.

@@ -1,13 +1,14 @@
 //! The gradients of [`Few`]. That by the hidden values is one by all of them, so it takes all products of weights and features.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::Arguments;
 use super::few::Few;
-use super::multiply::{LONGEST, Turned, Vectors, View, multiply, multiply_into};
-use super::unwritten::{Shared, unwritten, written};
+use super::multiply::{LONGEST, Turned, Vectors, View, multiply, multiply_ahead, multiply_into};
+use super::unwritten::{Shared, Workspace, unwritten, written};
 
 /// Rows of `W` whose gradients are taken together.
 const INPUTS: usize = 8;
@@ -15,16 +16,19 @@ const INPUTS: usize = 8;
 /// Hidden values whose gradients are taken together.
 const HIDDEN: usize = 14;
 
+/// Length of inner products that are taken at a time: four rows of `K` stay in the cache closest to the processor.
+const LENGTH: usize = 1024;
+
 /// Numbers of gradients by the sums over `r`, and by the products before them, that are held at a time.
 const HELD: usize = if cfg!(test) { 1 << 8 } else { 1 << 21 };
 
-/// What is held for some nodes one after the other.
+/// What is held for some nodes one after the other, all of it written.
 struct Held<F> {
     nodes: Range<usize>,
     /// Gradients by the products `K x`, tile by tile `[nodes, p, r, F o]`.
-    by_products: Vec<F>,
+    by_products: Workspace<F>,
     /// Gradients by the sums over `r`, edges side by side: node by node, tile by tile `[p, F o, edges]`, edges padded with zeros.
-    by_sums: Vec<F>,
+    by_sums: Workspace<F>,
     /// Where the nodes begin in `by_sums`.
     places: Vec<usize>,
 }
@@ -35,17 +39,20 @@ impl<F: Vectors> Few<'_, F> {
         let &Arguments { x, p, i, h, columns, o, rows, .. } = self.arguments;
         let [by_x, by_a, by_w] = needed;
         let (rank, inner) = (self.span.rank, self.arguments.inner());
-        let weights = if by_x { self.weights() } else { Vec::new() };
+        let weights = if by_x { self.weights() } else { Workspace::new(0) };
+        // SAFETY: all of it is written.
+        #[allow(unsafe_code)] // See `Workspace`.
+        let weights = unsafe { weights.written() };
         // Every tile has its share of the gradient by `x`.
         let mut of_x = vec![F::ZERO; if by_x { self.tiles.len() * x.len() } else { 0 }];
         let mut of_a = unwritten(if by_a { rows.rows() * h } else { 0 });
         // By `K`, tile by tile `[i, r, F o]`.
-        let mut of_weights = vec![F::ZERO; if by_w { i * rank * columns } else { 0 }];
+        let mut of_weights = Workspace::new(if by_w { i * rank * columns } else { 0 });
         let nodes = (2 * HELD / (p * rank * columns)).max(1);
-        for nodes in self.arguments.groups(nodes, (HELD / (inner * o)).max(1)) {
-            let held = self.held(gradient, nodes, &weights, &mut of_x, needed);
+        for (place, nodes) in self.arguments.groups(nodes, (HELD / (inner * o)).max(1)).into_iter().enumerate() {
+            let held = self.held(gradient, nodes, weights, &mut of_x, needed);
             if by_w {
-                self.add_by_weights(&held, &mut of_weights);
+                self.add_by_weights(&held, of_weights.numbers(), place > 0);
             }
             if by_a {
                 self.by_hidden(&held, &Shared::new(&mut of_a));
@@ -60,7 +67,10 @@ impl<F: Vectors> Few<'_, F> {
         // SAFETY: every edge is sent by a node, and all its hidden values are written.
         #[allow(unsafe_code)] // See `written`.
         let by_a = by_a.then(|| unsafe { written(of_a) });
-        [by_x, by_a, by_w.then(|| self.by_weights(&of_weights))]
+        // SAFETY: there is an edge, so all of it is written.
+        #[allow(unsafe_code)] // See `Workspace`.
+        let of_weights = unsafe { of_weights.written() };
+        [by_x, by_a, by_w.then(|| self.by_weights(of_weights))]
     }
 
     fn held(
@@ -78,16 +88,16 @@ impl<F: Vectors> Few<'_, F> {
             let room = if by_a { self.arguments.sent(node).len().next_multiple_of(LONGEST) } else { 0 };
             places.push(places.last().expect("a first") + p * columns * room);
         }
-        let mut by_sums = unwritten(places[nodes.len()]);
-        let mut by_products = unwritten(if by_x || by_w { nodes.len() * p * rank * columns } else { 0 });
-        let (of_sums, of_products) = (Shared::new(&mut by_sums), Shared::new(&mut by_products));
+        let mut by_sums = Workspace::new(places[nodes.len()]);
+        let mut by_products = Workspace::new(if by_x || by_w { nodes.len() * p * rank * columns } else { 0 });
+        let (of_sums, of_products) = (Shared::new(by_sums.numbers()), Shared::new(by_products.numbers()));
         // SAFETY: numbers are written, and nothing else.
         #[allow(unsafe_code)] // See `Shared`.
-        let of_x = Shared::new(unsafe { &mut *(std::ptr::from_mut(of_x) as *mut [std::mem::MaybeUninit<F>]) });
+        let of_x = Shared::new(unsafe { &mut *(std::ptr::from_mut(of_x) as *mut [MaybeUninit<F>]) });
         let groups = self.groups(nodes.clone());
         let work: Vec<_> =
             self.tiles.iter().enumerate().flat_map(|tile| groups.iter().map(move |n| (tile, n))).collect();
-        work.par_iter().for_each(|&((number, tile), group)| {
+        work.par_iter().for_each_init(Vec::new, |sums, &((number, tile), group)| {
             let width = self.kernels() * tile.len();
             let row = rank * width;
             let first = (group.start - nodes.start) * p;
@@ -96,24 +106,23 @@ impl<F: Vectors> Few<'_, F> {
             // SAFETY: every node and tile is one piece of work.
             #[allow(unsafe_code)] // See `Shared`.
             let products = unsafe { of_products.part(products) };
-            let mut sums = Vec::new();
             for node in group.clone() {
                 let sent = self.arguments.sent(node);
                 let mine = (node - group.start) * p * row;
                 if sent.is_empty() {
                     if by_x || by_w {
-                        products[mine..mine + p * row].fill(std::mem::MaybeUninit::new(F::ZERO));
+                        products[mine..mine + p * row].fill(MaybeUninit::new(F::ZERO));
                     }
                     continue;
                 }
-                self.turn_back(gradient, sent.clone(), tile, &mut sums);
+                self.turn_back(gradient, sent.clone(), tile, sums);
                 if by_a {
                     let room = sent.len().next_multiple_of(LONGEST);
                     let place = places[node - nodes.start] + p * columns / o * tile.start * room;
                     // SAFETY: every node and tile is one piece of work.
                     #[allow(unsafe_code)] // See `Shared`.
                     let turned = unsafe { of_sums.part(place..place + p * width * room) };
-                    transpose(&sums, p * width, turned, room);
+                    transpose(sums, p * width, turned, room);
                 }
                 if by_x || by_w {
                     let stride = self.span.stride;
@@ -134,14 +143,22 @@ impl<F: Vectors> Few<'_, F> {
                 // SAFETY: every node and tile is one piece of work.
                 #[allow(unsafe_code)] // See `Shared`.
                 let output = unsafe { of_x.part(start..start + group.len() * p * i) };
-                let weights = View { numbers: &weights[self.start(tile, i)..], stride: row };
-                let products = View { numbers: products, stride: row };
-                multiply_into([group.len() * p, row, i], products, weights, Turned::Right, output, i);
+                let weights = &weights[self.start(tile, i)..];
+                let shape = |from: usize| [group.len() * p, LENGTH.min(row - from), i];
+                let parts = |from: usize| {
+                    (View { numbers: &products[from..], stride: row }, View { numbers: &weights[from..], stride: row })
+                };
+                let (left, right) = parts(0);
+                multiply_into(shape(0), left, right, Turned::Right, output, i);
+                // SAFETY: written by the first part.
+                #[allow(unsafe_code)] // See `unwritten`.
+                let output = unsafe { output.assume_init_mut() };
+                for from in (LENGTH..row).step_by(LENGTH) {
+                    let (left, right) = parts(from);
+                    multiply(shape(from), left, right, Turned::Right, output, i, true);
+                }
             }
         });
-        // SAFETY: all nodes and tiles are written above.
-        #[allow(unsafe_code)] // See `written`.
-        let (by_products, by_sums) = unsafe { (written(by_products), written(by_sums)) };
         Held { nodes, by_products, by_sums, places }
     }
 
@@ -157,10 +174,13 @@ impl<F: Vectors> Few<'_, F> {
         }
     }
 
-    /// Adds the share of the nodes to the gradient by `K`.
-    fn add_by_weights(&self, held: &Held<F>, of_weights: &mut [F]) {
+    /// Adds the share of the nodes to the gradient by `K`, which the first of them write.
+    fn add_by_weights(&self, held: &Held<F>, of_weights: &mut [MaybeUninit<F>], add: bool) {
         let &Arguments { x, p, i, .. } = self.arguments;
         let rows = held.nodes.len() * p;
+        // SAFETY: all of it is written.
+        #[allow(unsafe_code)] // See `Held`.
+        let by_products = unsafe { held.by_products.written() };
         let mut rest = of_weights;
         let mut work = Vec::new();
         for tile in &self.tiles {
@@ -171,8 +191,16 @@ impl<F: Vectors> Few<'_, F> {
         work.into_par_iter().for_each(|(tile, place, part)| {
             let row = self.row(tile);
             let features = View { numbers: &x[held.nodes.start * p * i + place * INPUTS..], stride: i };
-            let products = View { numbers: &held.by_products[self.start(tile, rows)..], stride: row };
-            multiply([part.len() / row, rows, row], features, products, Turned::Left, part, row, true);
+            let products = View { numbers: &by_products[self.start(tile, rows)..], stride: row };
+            let shape = [part.len() / row, rows, row];
+            if add {
+                // SAFETY: the first have written it.
+                #[allow(unsafe_code)] // See `Workspace`.
+                let part = unsafe { part.assume_init_mut() };
+                multiply(shape, features, products, Turned::Left, part, row, true);
+            } else {
+                multiply_into(shape, features, products, Turned::Left, part, row);
+            }
         });
     }
 
@@ -204,10 +232,11 @@ impl<F: Vectors> Few<'_, F> {
     fn by_hidden(&self, held: &Held<F>, of_a: &Shared<F>) {
         let &Arguments { x, w, p, i, h, columns, o, rows, .. } = self.arguments;
         let parts = h.div_ceil(HIDDEN);
-        (0..parts).into_par_iter().for_each(|part| {
+        // SAFETY: all of it is written.
+        #[allow(unsafe_code)] // See `Held`.
+        let by_sums = unsafe { held.by_sums.written() };
+        (0..parts).into_par_iter().for_each_init(Default::default, |(products, sums): &mut (Vec<F>, Vec<F>), part| {
             let hidden = h * part / parts..h * (part + 1) / parts;
-            let mut products = Vec::new();
-            let mut sums = Vec::new();
             for nodes in self.groups(held.nodes.clone()) {
                 let room = |node: usize| self.arguments.sent(node).len().next_multiple_of(LONGEST);
                 sums.clear();
@@ -223,7 +252,7 @@ impl<F: Vectors> Few<'_, F> {
                                 View { numbers: &w[value * columns + kernel * o + tile.start..], stride: h * columns };
                             let output = &mut products[place * width + kernel * tile.len()..];
                             let shape = [nodes.len() * p, i, tile.len()];
-                            multiply(shape, features, w, Turned::Neither, output, row, false);
+                            multiply_ahead(shape, features, w, output, row, columns);
                         }
                     }
                     let mut sums = &mut sums[..];
@@ -236,7 +265,7 @@ impl<F: Vectors> Few<'_, F> {
                             let products = View { numbers: &products[first..], stride: width };
                             let place = held.places[node - held.nodes.start]
                                 + (p * self.kernels() * tile.start + component * width) * room;
-                            let by_sums = View { numbers: held.by_sums.get(place..).unwrap_or(&[]), stride: room };
+                            let by_sums = View { numbers: by_sums.get(place..).unwrap_or(&[]), stride: room };
                             let shape = [hidden.len(), width, room];
                             multiply(shape, products, by_sums, Turned::Neither, mine, room, true);
                         }
@@ -261,7 +290,7 @@ impl<F: Vectors> Few<'_, F> {
 }
 
 /// `[rows, columns]` to `[columns, room]`, with zeros where there is no row.
-fn transpose<F: Vectors>(rows: &[F], columns: usize, output: &mut [std::mem::MaybeUninit<F>], room: usize) {
+fn transpose<F: Vectors>(rows: &[F], columns: usize, output: &mut [MaybeUninit<F>], room: usize) {
     let count = rows.len() / columns;
     // Few columns at a time, so that all their rows stay in the cache.
     for start in (0..columns).step_by(LONGEST) {
@@ -270,7 +299,7 @@ fn transpose<F: Vectors>(rows: &[F], columns: usize, output: &mut [std::mem::May
             for (row, output) in output[..count].iter_mut().enumerate() {
                 output.write(rows[row * columns + column]);
             }
-            output[count..].fill(std::mem::MaybeUninit::new(F::ZERO));
+            output[count..].fill(MaybeUninit::new(F::ZERO));
         }
     }
 }

@@ -209,6 +209,21 @@ pub(super) unsafe fn multiply_streamed<F: Vectors>(
     product(shape, a, b, Turned::Neither, c, stride, add, ahead);
 }
 
+/// `c = a b` as [`multiply_streamed`].
+pub(super) fn multiply_ahead<F: Vectors>(
+    shape: [usize; 3],
+    a: View<F>,
+    b: View<F>,
+    c: &mut [F],
+    stride: usize,
+    ahead: usize,
+) {
+    // SAFETY: numbers are written, and nothing else.
+    #[allow(unsafe_code)] // There is no safe way to forget that numbers have been written.
+    let c = unsafe { &mut *(std::ptr::from_mut(c) as *mut [MaybeUninit<F>]) };
+    product(shape, a, b, Turned::Neither, c, stride, false, ahead);
+}
+
 #[allow(clippy::too_many_arguments)] // Three matrices.
 fn product<F: Vectors>(
     [m, k, n]: [usize; 3],
@@ -501,4 +516,45 @@ fn ask_for<F>(place: *const F) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every remainder of rows, columns and vectors, with room between the rows, which stays as it is.
+    #[test]
+    fn products_are_their_sums() {
+        let numbers = |count: usize, seed: f64| -> Vec<f64> {
+            (0..count).map(|place| ((place as f64 + 0.3) * seed).sin()).collect()
+        };
+        for [m, k, n] in [[1, 1, 1], [2, 0, 3], [5, 17, 31], [14, 3, 32], [15, 16, 33], [29, 40, 70], [7, 5, 15]] {
+            for (turned, add) in
+                [Turned::Neither, Turned::Left, Turned::Right].map(|turned| [(turned, false), (turned, true)]).concat()
+            {
+                let [a_stride, b_stride, stride] = [43, 75, 73];
+                let (a, b, before) = (numbers(44 * 43, 1.7), numbers(75 * 75, 2.3), numbers(30 * 73, 0.7));
+                let mut c = before.clone();
+                let (left, right) = (View { numbers: &a, stride: a_stride }, View { numbers: &b, stride: b_stride });
+                multiply([m, k, n], left, right, turned, &mut c, stride, add);
+                for (place, (&given, &before)) in c.iter().zip(&before).enumerate() {
+                    let (row, column) = (place / stride, place % stride);
+                    let a = |step: usize| match turned {
+                        Turned::Left => a[step * a_stride + row],
+                        _ => a[row * a_stride + step],
+                    };
+                    let b = |step: usize| match turned {
+                        Turned::Right => b[column * b_stride + step],
+                        _ => b[step * b_stride + column],
+                    };
+                    let wanted = match row < m && column < n {
+                        true => (0..k).map(|step| a(step) * b(step)).sum::<f64>() + if add { before } else { 0.0 },
+                        false => before,
+                    };
+                    // 40 products of numbers up to 1.
+                    assert!((given - wanted).abs() < 1e-14, "{:?} at {row}, {column}", [m, k, n]);
+                }
+            }
+        }
+    }
 }

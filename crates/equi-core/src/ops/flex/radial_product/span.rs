@@ -242,3 +242,50 @@ impl<F: Vectors> WithSimd for Squares<'_, F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Smooth functions of one number, at many.
+    fn curve(rows: usize, columns: usize) -> Vec<f32> {
+        let value = |row: usize, column: usize| {
+            let (x, rate) = (row as f64 / rows as f64, column as f64 / columns as f64);
+            ((1.0 + 2.0 * rate) * x + 5.0 * rate).sin() + rate * x * x
+        };
+        (0..rows * columns).map(|place| value(place / columns, place % columns) as f32).collect()
+    }
+
+    #[test]
+    fn rows_of_a_curve_are_combinations_of_few() {
+        let (rows, columns) = (700, 129);
+        let given = curve(rows, columns);
+        let span = Span::new(&given, columns, 40).expect("few");
+        // As many as the singular values that single precision can tell from none.
+        assert!(span.rank < 16, "{}", span.rank);
+        for (row, coefficients) in given.chunks(columns).zip(span.coefficients.chunks(span.stride)) {
+            let length = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+            let missing: f64 = (0..columns)
+                .map(|column| {
+                    let terms = (0..span.rank).map(|r| f64::from(coefficients[r] * span.basis[r * columns + column]));
+                    (f64::from(row[column]) - terms.sum::<f64>()).powi(2)
+                })
+                .sum();
+            // What may be missing, and the rounding of the sums here.
+            assert!(missing.sqrt() <= 12.0 * f64::from(f32::EPSILON) * length);
+        }
+    }
+
+    #[test]
+    fn what_needs_more_than_the_most_is_left() {
+        let given = curve(700, 129);
+        assert!(Span::new(&given, 129, 3).is_none());
+        let mut given = curve(700, 129);
+        given[5] = f32::NAN;
+        assert!(Span::new(&given, 129, 40).is_none());
+        // A row of zeros has no direction.
+        let mut given = curve(700, 129);
+        given[129 * 500..129 * 501].fill(0.0);
+        assert!(Span::new(&given, 129, 40).is_none());
+    }
+}
