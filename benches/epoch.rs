@@ -1,4 +1,4 @@
-//! `cargo bench --bench epoch`: one training epoch of the networks of `mnist-rot`, and inference before and after export.
+//! `cargo bench --bench epoch`: one training epoch of the networks of `mnist-rot`, and inference before and after export and folding.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -54,11 +54,13 @@ fn epoch(criterion: &mut Criterion) {
     group.sample_size(10);
     let (batch, _) = images.batch(&(0..100).collect::<Vec<_>>(), &device);
     let exported = untrained.valid().export().expect("an inner batch norm after every convolution");
+    let folded = untrained.valid().fold().expect("an inner batch norm after every convolution");
     let plain = plain.init(0, &device).materialize();
     group.bench_function("SteerableCnn", |b| b.iter(|| black_box(untrained.forward(batch.clone())).into_data()));
     group.bench_function("SteerableCnn, exported", |b| {
         b.iter(|| black_box(exported.forward(batch.clone())).into_data())
     });
+    group.bench_function("SteerableCnn, folded", |b| b.iter(|| black_box(folded.forward(batch.clone())).into_data()));
     group.bench_function("PlainCnn of the same shape", |b| {
         b.iter(|| black_box(plain.forward(batch.clone())).into_data())
     });

@@ -400,12 +400,37 @@ fn the_exported_convolution_is_the_same() {
             let x = probe(&conv, [2, 11, 11], 0);
             let plain = conv.export().unwrap();
             let (expected, actual) = (values(conv.forward(x.clone())), values(plain.forward(x)));
+            // Burn's convolution adds up in another order.
+            let error = Array { shape: vec![expected.len()], values: expected }.relative_error(&actual);
+            assert!(error < setting.tolerance, "{}: {error:e}", setting.name);
+        }
+    }
+}
+
+#[test]
+fn the_folded_convolution_is_the_same() {
+    for setting in settings() {
+        let regular = FieldType::regular(C8, 4).unwrap();
+        let square = || R2ConvConfig::new(&regular, &regular, 3).with_padding(1);
+        for config in [
+            square().with_stride(2),
+            square().with_groups(2),
+            square().with_padding_mode(PaddingMode::Circular),
+            square().with_padding_mode(PaddingMode::Reflect).with_bias(false),
+        ] {
+            let config = config.with_initializer(Initializer::Seeded(7));
+            let mut conv = config.init((&setting.device, setting.dtype)).unwrap();
+            conv.bias = conv.bias.map(|b| b.map(|b| b + 0.5));
+            let x = probe(&conv, [2, 9, 9], 0);
+            let folded = conv.fold();
+            let (expected, actual) = (values(conv.forward(x.clone())), values(folded.forward(x)));
             if setting.name.starts_with("flex") {
                 assert_eq!(expected, actual, "the same operation on the same filter gives the same bits");
             }
             // A GPU may tune it to another kernel.
             let error = Array { shape: vec![expected.len()], values: expected }.relative_error(&actual);
             assert!(error < setting.tolerance, "{}: {error:e}", setting.name);
+            assert_equivariant!(folded, C8, setting.tolerance);
         }
     }
 }
@@ -448,9 +473,13 @@ fn batch_norms_fold_into_the_convolution_before_them() {
                 let (conv, norm) = (conv.valid(), norm.valid());
                 let x = x.clone().without_autodiff();
                 let expected = values(norm.forward(conv.forward(x.clone())));
-                let folded = values(conv.export_folded(&norm).unwrap().forward(x));
-                let error = Array { shape: vec![expected.len()], values: expected }.relative_error(&folded);
-                assert!(error < 1e-12, "{}: {error:e}", stringify!($config));
+                let exported = values(conv.export_folded(&norm).unwrap().forward(x.clone()));
+                let kept = values(conv.fold_norm(&norm).unwrap().forward(x));
+                let expected = Array { shape: vec![expected.len()], values: expected };
+                for folded in [exported, kept] {
+                    let error = expected.relative_error(&folded);
+                    assert!(error < 1e-12, "{}: {error:e}", stringify!($config));
+                }
             }};
         }
         check!(InnerBatchNormConfig, &output);
@@ -460,6 +489,7 @@ fn batch_norms_fold_into_the_convolution_before_them() {
     let conv = R2ConvConfig::new(&FieldType::trivial(C8, 2), &output, 3).init(&device).unwrap();
     let other = InnerBatchNormConfig::new(&FieldType::regular(C8, 3).unwrap()).init(&device).unwrap();
     assert!(conv.export_folded(&other).unwrap_err().to_string().contains("3 x regular[C8]"));
+    assert!(conv.fold_norm(&other).unwrap_err().to_string().contains("3 x regular[C8]"));
 }
 
 /// The generalised He initialisation keeps the variance of the features through a deep stack.

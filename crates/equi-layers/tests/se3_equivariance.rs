@@ -261,6 +261,28 @@ fn options(rng: &mut ChaCha8Rng) -> SE3TransformerConfig {
         if config.num_tokens.is_some() {
             config = config.with_input_fibre(Some(Fibre::new([(0, 3)])));
         }
+        // Options that would have no use are refused: they are what they are by default.
+        let plain = SE3TransformerConfig::new(config.dim);
+        let of_input = config.input_fibre.is_some();
+        let of_output = config.output_fibre.is_some() || config.use_egnn;
+        if of_input {
+            (config.dim_in, config.input_degrees) = (None, plain.input_degrees);
+        }
+        if of_output {
+            (config.dim_out, config.output_degrees) = (None, plain.output_degrees);
+        }
+        if config.hidden_fibre.is_some() {
+            config.num_degrees = plain.num_degrees;
+        }
+        if config.use_egnn {
+            (config.use_null_kv, config.keys, config.one_headed_key_values) = (false, plain.keys, false);
+            (config.attend_self, config.feed_forward) = (true, true);
+            (config.attention_scope, config.skip) = (plain.attention_scope, plain.skip);
+            config.norm_out &= config.output_fibre.is_some();
+            (config.rotary_position, config.rotary_rel_dist, config.global_feats_dim) = (false, false, None);
+        } else {
+            (config.egnn_feedforward, config.egnn_weights_clamp_value) = (false, None);
+        }
         // Some draws exclude each other, and the configuration says so.
         match config.init(&Device::default()) {
             Ok(_) => return config,
@@ -687,6 +709,13 @@ fn options_that_make_no_sense_are_named() {
             plain().with_dim_head(6).with_rotary_position(true).with_rotary_rel_dist(true),
             ["dim_head is 6", "multiple of 4"],
         ),
+        (plain().with_use_egnn(true).with_keys(Keys::Tied), ["keys has no use here", "leave it out"]),
+        (plain().with_use_egnn(true).with_attend_self(false), ["attend_self has no use here", "leave it out"]),
+        (plain().with_egnn_feedforward(true), ["egnn_feedforward has no use here", "leave it out"]),
+        (
+            plain().with_dim_in(Some(3)).with_input_fibre(Some(Fibre::new([(0, 2)]))),
+            ["dim_in has no use here", "leave it out"],
+        ),
         (plain().with_num_edge_tokens(Some(3)), ["num_edge_tokens", "edge_dim"]),
         (plain().with_num_adj_degrees(Some(2)), ["num_adj_degrees", "attend_sparse_neighbors"]),
         (plain().with_max_sparse_neighbors(Some(2)), ["max_sparse_neighbors", "attend_sparse_neighbors"]),
@@ -697,7 +726,10 @@ fn options_that_make_no_sense_are_named() {
             plain().with_fourier_encode_dist(true).with_rel_dist_num_fourier_features(0),
             ["rel_dist_num_fourier_features", "at least 1"],
         ),
-        (plain().with_egnn_weights_clamp_value(Some(-1.0)), ["egnn_weights_clamp_value is -1", "positive"]),
+        (
+            plain().with_use_egnn(true).with_egnn_weights_clamp_value(Some(-1.0)),
+            ["egnn_weights_clamp_value is -1", "positive"],
+        ),
     ] {
         let message = message(config);
         assert!(parts.iter().all(|part| message.contains(part)), "{message}");
@@ -715,6 +747,8 @@ fn tensors_that_do_not_fit_are_named() {
     let fine = || DenseInputs::new(zeros([2, 5, 4]), zeros([2, 5, 3]));
     let mask = Tensor::<2>::ones([2, 4], &device).greater_elem(0.5);
     assert!(message(fine().with_mask(mask)).contains("the mask must begin with [2, 5]"));
+    let unused = zeros([2, 5, 5]).greater_elem(0.5);
+    assert!(message(fine().with_adjacency(unused)).contains("no option uses the adjacency"));
     let bonds = zeros([2, 5, 4]).greater_elem(0.5);
     assert!(message(fine().with_adjacency(bonds)).contains("the adjacency must begin with [2, 5, 5]"));
     for number in [f64::NAN, f64::INFINITY] {

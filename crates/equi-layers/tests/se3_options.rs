@@ -15,7 +15,7 @@ fn cases() -> Vec<(&'static str, SE3TransformerConfig)> {
     let base = || SE3TransformerConfig::new(3).with_heads(2).with_dim_head(2).with_depth(1).with_radial_hidden(4);
     let plain = || base().with_num_degrees(2).with_output_degrees(2);
     let bonds = || plain().with_attend_sparse_neighbors(true);
-    let egnn = || plain().with_use_egnn(true);
+    let egnn = || base().with_num_degrees(2).with_use_egnn(true);
     vec![
         ("plain", plain().with_num_degrees(3).with_depth(2)),
         ("one_head", plain().with_heads(1).with_dim_head(3)),

@@ -1,4 +1,4 @@
-//! Operations on rows that belong to segments: edges to nodes, nodes to graphs.
+//! Operations that Burn's backends do not have, or not as fast: on rows that belong to segments (edges to nodes, nodes to graphs), and on images.
 //!
 //! [`gather`] and [`segment_sum`] are each other's adjoint, so each is the other's gradient. All are correct when a segment
 //! occurs many times, once or never, on every backend.
@@ -16,6 +16,7 @@ mod memory;
 mod radial_network;
 mod radial_product;
 mod segments;
+mod steerable_conv;
 
 pub use activation::{bias_silu, gate, gelu, norm_gelu, silu};
 pub use edges::edge_silu;
@@ -25,3 +26,4 @@ pub use memory::{release_memory, retain_memory};
 pub use radial_network::{RadialLayer, radial_network};
 pub use radial_product::radial_product;
 pub use segments::{Rows, Segments, gather, segment_highest, segment_max, segment_mean, segment_softmax, segment_sum};
+pub use steerable_conv::{ConvSteps, ConvSymmetry, SteerableConvOps, steerable_conv2d};

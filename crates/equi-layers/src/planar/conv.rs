@@ -8,10 +8,12 @@ use burn::tensor::ops::{ConvOptions, PadMode};
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions};
 use equi_core::FieldType;
 use equi_core::check::FieldMap;
+use equi_core::ops::{ConvSteps, ConvSymmetry, steerable_conv2d};
 use std::sync::Arc;
 
 use super::batch_norm::Foldable;
 use super::expansion::{Expansion, UploadedExpansion};
+use super::folded::FoldedR2Conv;
 use super::grid;
 use super::init;
 use super::kernel::{Kernel, KernelConfig, expand_bias, kernel_options};
@@ -34,7 +36,7 @@ pub enum PaddingMode {
 /// Configuration of an [`R2Conv`].
 #[derive(Clone, Debug)]
 pub struct R2ConvConfig {
-    kernel: KernelConfig,
+    pub(super) kernel: KernelConfig,
     padding_mode: PaddingMode,
     input_size: Option<[usize; 2]>,
 }
@@ -80,7 +82,9 @@ impl R2ConvConfig {
         let [input, _] = self.kernel.group_parts()?;
         let Kernel { weights, bias, bias_expansion, expansion, plan } =
             self.kernel.build(&input, &self.kernel.output, options)?;
-        let conv = R2Conv { weights, bias, bias_expansion, expansion, plan, config: Arc::new(self.clone()) };
+        let (input, output, size) = (&self.kernel.input, &self.kernel.output, self.kernel.size);
+        let symmetry = (self.kernel.groups == 1).then(|| ConvSymmetry::new(input, output, size));
+        let conv = R2Conv { weights, bias, bias_expansion, expansion, plan, symmetry, config: Arc::new(self.clone()) };
         self.input_size.map_or(Ok(()), |[height, width]| conv.check_size(height, width))?;
         Ok(conv)
     }
@@ -91,7 +95,10 @@ impl R2ConvConfig {
 /// The constraint makes it equivariant, `K * (g . f) = g . (K * f)`: to quarter turns and flips of the group exactly, and to its other
 /// elements as well as the pixel grid can sample them. Weiler and Cesa: General E(2)-Equivariant Steerable CNNs, NeurIPS 2019.
 ///
-/// The filter is expanded from the weights in every forward pass. For inference, [`export`](Self::export) folds it once.
+/// The filter is expanded from the weights in every forward pass. For inference, [`fold`](Self::fold) and [`export`](Self::export) expand it once.
+///
+/// Without groups, the convolution is [`steerable_conv2d`], which on flex takes a part of the multiplications of the dense one; other backends
+/// use their own convolution.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct R2Conv {
@@ -104,6 +111,9 @@ pub struct R2Conv {
     expansion: UploadedExpansion,
     #[module(skip)]
     plan: Arc<Expansion>,
+    /// Of the dense convolution; `None` where it falls into groups.
+    #[module(skip)]
+    symmetry: Option<ConvSymmetry>,
     #[module(skip)]
     config: Arc<R2ConvConfig>,
 }
@@ -119,14 +129,7 @@ impl R2Conv {
     /// # Panics
     /// If the channels are not those of the input type, or the image is smaller than the kernel or the padding.
     pub fn forward(&self, features: Tensor<4>) -> Tensor<4> {
-        let kernel = &self.config.kernel;
-        kernel.input.assert_channels("R2Conv", features.dims()[1]);
-        let (features, padding) = match self.config.padding_mode {
-            PaddingMode::Zeros => (features, kernel.padding),
-            mode => (pad(features, kernel.padding, mode), 0),
-        };
-        let options = ConvOptions::new([kernel.stride; 2], [padding; 2], [kernel.dilation; 2], kernel.groups);
-        conv2d(features, self.filter(), self.channel_bias(), options)
+        convolve(&self.config, &self.symmetry, features, self.filter(), self.channel_bias())
     }
 
     /// The filter that the weights stand for, `[out, in / groups, kernel_size, kernel_size]`.
@@ -166,13 +169,7 @@ impl R2Conv {
     /// # Errors
     /// As [`export`](Self::export), and [`LayerError::InvalidConfig`] if the batch norm is for another field type.
     pub fn export_folded(&self, norm: &impl Foldable) -> Result<Conv2d> {
-        let (output, normalised) = (&self.config.kernel.output, norm.input_type());
-        if *output != normalised {
-            return Err(LayerError::InvalidConfig(format!(
-                "the convolution gives {output}, but the batch norm takes {normalised}; fold the batch norm that follows it"
-            )));
-        }
-        self.export_with(Some(norm.affine()))
+        self.export_with(Some(self.affine(norm)?))
     }
 
     /// Exports, with an affine map of the output channels folded in.
@@ -185,17 +182,8 @@ impl R2Conv {
                  its input with `pad`"
             )));
         }
-        let mut filter = self.filter().detach();
-        let mut bias = self.channel_bias().map(Tensor::detach);
+        let (filter, bias) = self.filter_and_bias(affine);
         let [out, per_group, k, _] = filter.dims();
-        if let Some((scale, shift)) = affine {
-            let scale = scale.detach();
-            filter = filter * scale.clone().reshape([out, 1, 1, 1]);
-            bias = match (bias.map(|bias| bias * scale), shift.map(Tensor::detach)) {
-                (Some(bias), Some(shift)) => Some(bias + shift),
-                (bias, shift) => bias.or(shift),
-            };
-        }
         let padding = kernel.padding;
         let mut conv = Conv2dConfig::new([per_group * kernel.groups, out], [k, k])
             .with_stride([kernel.stride; 2])
@@ -207,6 +195,48 @@ impl R2Conv {
         conv.weight = Param::from_tensor(filter);
         conv.bias = bias.map(Param::from_tensor);
         Ok(conv)
+    }
+
+    /// The same layer for inference: the filter is expanded once.
+    ///
+    /// Unlike an [exported](Self::export) convolution it knows its symmetry, so that on flex it takes the same part of the multiplications, and it pads in
+    /// all modes.
+    pub fn fold(&self) -> FoldedR2Conv {
+        let (filter, bias) = self.filter_and_bias(None);
+        FoldedR2Conv::new(&self.config, &self.symmetry, filter, bias)
+    }
+
+    /// The same for this layer followed by a batch norm in evaluation mode.
+    ///
+    /// # Errors
+    /// [`LayerError::InvalidConfig`] if the batch norm is for another field type.
+    pub fn fold_norm(&self, norm: &impl Foldable) -> Result<FoldedR2Conv> {
+        let (filter, bias) = self.filter_and_bias(Some(self.affine(norm)?));
+        Ok(FoldedR2Conv::new(&self.config, &self.symmetry, filter, bias))
+    }
+
+    /// The affine map of the output channels that a batch norm is.
+    fn affine(&self, norm: &impl Foldable) -> Result<(Tensor<1>, Option<Tensor<1>>)> {
+        let (output, normalised) = (&self.config.kernel.output, norm.input_type());
+        if *output == normalised {
+            return Ok(norm.affine());
+        }
+        Err(LayerError::InvalidConfig(format!(
+            "the convolution gives {output}, but the batch norm takes {normalised}; fold the batch norm that follows it"
+        )))
+    }
+
+    /// Filter and bias, with an affine map of the output channels folded in.
+    fn filter_and_bias(&self, affine: Option<(Tensor<1>, Option<Tensor<1>>)>) -> (Tensor<4>, Option<Tensor<1>>) {
+        let (filter, bias) = (self.filter().detach(), self.channel_bias().map(Tensor::detach));
+        let Some((scale, shift)) = affine else { return (filter, bias) };
+        let scale = scale.detach();
+        let filter = filter * scale.clone().reshape([-1, 1, 1, 1]);
+        let bias = match (bias.map(|bias| bias * scale), shift.map(Tensor::detach)) {
+            (Some(bias), Some(shift)) => Some(bias + shift),
+            (bias, shift) => bias.or(shift),
+        };
+        (filter, bias)
     }
 
     /// The configuration it was built with.
@@ -230,6 +260,30 @@ impl R2Conv {
         let out = |size| grid::output_size(size, c.size, c.stride, c.padding, c.dilation).unwrap_or(0);
         let per_pixel = c.output.size() * c.input.size() / c.groups * c.size * c.size;
         2 * (per_pixel * out(height) * out(width)) as u64
+    }
+}
+
+/// The convolution of a configuration with a filter `[out, in / groups, kernel_size, kernel_size]` and a bias `[out]`.
+pub(super) fn convolve(
+    config: &R2ConvConfig,
+    symmetry: &Option<ConvSymmetry>,
+    features: Tensor<4>,
+    filter: Tensor<4>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<4> {
+    let kernel = &config.kernel;
+    kernel.input.assert_channels("R2Conv", features.dims()[1]);
+    let (features, padding) = match config.padding_mode {
+        PaddingMode::Zeros => (features, kernel.padding),
+        mode => (pad(features, kernel.padding, mode), 0),
+    };
+    let (stride, dilation) = (kernel.stride, kernel.dilation);
+    match symmetry {
+        Some(symmetry) => steerable_conv2d(features, filter, bias, ConvSteps { stride, padding, dilation }, symmetry),
+        None => {
+            let options = ConvOptions::new([stride; 2], [padding; 2], [dilation; 2], kernel.groups);
+            conv2d(features, filter, bias, options)
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod conv_transposed;
 mod dropout;
 mod expansion;
 mod fields;
+mod folded;
 mod fourier;
 mod gated;
 mod grid;
@@ -27,6 +28,7 @@ pub use batch_norm::{
 pub use conv::{PaddingMode, R2Conv, R2ConvConfig, pad};
 pub use conv_transposed::{R2ConvTransposed, R2ConvTransposedConfig};
 pub use dropout::FieldDropout;
+pub use folded::FoldedR2Conv;
 pub use fourier::{FourierPointwise, FourierPointwiseConfig};
 pub use gated::{GatedNonLinearity, GatedNonLinearityConfig};
 pub use grid::{centred, check_centred, output_size};

@@ -313,6 +313,36 @@ impl SE3TransformerConfig {
         })
     }
 
+    /// Options that are asked for and that nothing would ask.
+    fn idle_options(&self) -> Vec<&'static str> {
+        let plain = Self::new(self.dim);
+        let attends = [
+            ("use_null_kv", self.use_null_kv),
+            ("keys", self.keys != plain.keys),
+            ("one_headed_key_values", self.one_headed_key_values),
+            ("attend_self", !self.attend_self),
+            ("attention_scope", self.attention_scope != plain.attention_scope),
+            ("skip", self.skip != plain.skip),
+            ("feed_forward", !self.feed_forward),
+            ("norm_out", self.norm_out && self.output_fibre.is_none()),
+            ("output_degrees", self.output_degrees != plain.output_degrees),
+            ("dim_out", self.dim_out.is_some()),
+        ];
+        let exchanges = [
+            ("egnn_feedforward", self.egnn_feedforward),
+            ("egnn_weights_clamp_value", self.egnn_weights_clamp_value.is_some()),
+        ];
+        let of_fibres = [
+            ("dim_in", self.input_fibre.is_some() && self.dim_in.is_some()),
+            ("input_degrees", self.input_fibre.is_some() && self.input_degrees != plain.input_degrees),
+            ("dim_out", self.output_fibre.is_some() && self.dim_out.is_some()),
+            ("output_degrees", self.output_fibre.is_some() && self.output_degrees != plain.output_degrees),
+            ("num_degrees", self.hidden_fibre.is_some() && self.num_degrees != plain.num_degrees),
+        ];
+        let blocks: &[_] = if self.use_egnn { &attends } else { &exchanges };
+        blocks.iter().chain(&of_fibres).filter(|(_, idle)| *idle).map(|(name, _)| *name).collect()
+    }
+
     fn check(&self) -> Result<()> {
         let invalid = |message: String| Err(LayerError::InvalidConfig(message));
         for (name, value) in [
@@ -359,6 +389,12 @@ impl SE3TransformerConfig {
                         .to_string(),
                 );
             }
+        }
+        if let Some(name) = self.idle_options().first() {
+            return invalid(format!(
+                "{name} has no use here: attention is not asked for where use_egnn is, nor egnn_* where it is not, nor degrees and channels where there \
+                 is a fibre; leave it out"
+            ));
         }
         let rotaries = usize::from(self.rotary_position) + usize::from(self.rotary_rel_dist);
         if rotaries > 0 {

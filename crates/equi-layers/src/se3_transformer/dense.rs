@@ -145,7 +145,7 @@ impl SE3Transformer {
     /// [`SE3TransformerConfig::neighbours`](super::SE3TransformerConfig::neighbours).
     ///
     /// # Errors
-    /// [`LayerError::Graph`] for tensors that do not fit each other, tokens beside features, more places than `num_positions`, positions that are not finite, or bonds that
+    /// [`LayerError::Graph`] for tensors that do not fit each other, tokens beside features, an adjacency that no option uses, more places than `num_positions`, positions that are not finite, or bonds that
     /// are missing though the options use them; [`LayerError::Core`] for more nodes or edges than an index of 32 bits can number.
     ///
     /// # Panics
@@ -155,6 +155,11 @@ impl SE3Transformer {
         check_shapes(&inputs, [batch, places, dimensions])?;
         if let Some(most) = self.config.num_positions.filter(|&most| places > most) {
             return Err(LayerError::Graph(format!("there are {places} places, and num_positions is {most}: raise it")));
+        }
+        if inputs.adjacency.is_some() && !(self.config.attend_sparse_neighbors || self.config.adj_dim > 0) {
+            return Err(LayerError::Graph(
+                "no option uses the adjacency: set attend_sparse_neighbors or adj_dim, or leave it out".to_string(),
+            ));
         }
         let device = inputs.positions.device();
         let real: Vec<bool> = match &inputs.mask {

@@ -7,4 +7,4 @@ pub mod steerable;
 pub mod tensor_field;
 
 pub use plain::{PlainCnn, PlainCnnConfig};
-pub use steerable::{ExportedCnn, SteerableCnn, SteerableCnnConfig};
+pub use steerable::{ExportedCnn, FoldedCnn, SteerableCnn, SteerableCnnConfig};

@@ -22,7 +22,7 @@ use equi_core::FieldType;
 use equi_core::check::chain;
 use equi_core::group::Group;
 use equi_layers::planar::{
-    Initializer, InnerBatchNorm, InnerBatchNormConfig, Nonlinearity, Pointwise, PointwiseMaxPool,
+    FoldedR2Conv, Initializer, InnerBatchNorm, InnerBatchNormConfig, Nonlinearity, Pointwise, PointwiseMaxPool,
     PointwiseMaxPoolConfig, R2Conv, R2ConvConfig,
 };
 use equi_layers::{LayerError, Result};
@@ -172,14 +172,17 @@ impl SteerableCnn {
     pub fn export(&self) -> Result<ExportedCnn> {
         let convs =
             self.blocks.iter().map(|block| block.conv.export_folded(&block.norm)).collect::<Result<Vec<_>>>()?;
-        Ok(ExportedCnn {
-            convs,
-            pool: MaxPool2dConfig::new([3, 3])
-                .with_strides([2, 2])
-                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
-                .init(),
-            head: self.head.clone(),
-        })
+        Ok(ExportedCnn { convs, pool: pooling(), head: self.head.clone() })
+    }
+
+    /// The network for inference on the CPU: as [`export`](Self::export), but with convolutions that know their symmetry and take a part of the
+    /// multiplications.
+    ///
+    /// # Errors
+    /// None for networks built by [`SteerableCnnConfig`].
+    pub fn fold(&self) -> Result<FoldedCnn> {
+        let convs = self.blocks.iter().map(|block| block.conv.fold_norm(&block.norm)).collect::<Result<Vec<_>>>()?;
+        Ok(FoldedCnn { convs, pool: pooling(), head: self.head.clone() })
     }
 
     /// Where and in which precision it computes.
@@ -212,16 +215,42 @@ pub struct ExportedCnn {
 
 impl Classifier for ExportedCnn {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let last = self.convs.len() - 1;
-        let mut features = images;
-        for (i, conv) in self.convs.iter().enumerate() {
-            features = Nonlinearity::Elu(1.0).apply(conv.forward(features));
-            if i < last {
-                features = self.pool.forward(features);
-            }
-        }
+        let features = infer(images, self.convs.iter().map(|conv| |x| conv.forward(x)), &self.pool);
         self.head.forward(maximum_over_pixels(features))
     }
+}
+
+/// A [`SteerableCnn`] for inference that keeps its symmetry; see [`SteerableCnn::fold`].
+#[derive(Module, Debug)]
+pub struct FoldedCnn {
+    convs: Vec<FoldedR2Conv>,
+    pool: MaxPool2d,
+    /// `[fields, classes]`
+    head: Linear,
+}
+
+impl Classifier for FoldedCnn {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let features = infer(images, self.convs.iter().map(|conv| |x| conv.forward(x)), &self.pool);
+        self.head.forward(maximum_over_pixels(features))
+    }
+}
+
+fn pooling() -> MaxPool2d {
+    MaxPool2dConfig::new([3, 3]).with_strides([2, 2]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1)).init()
+}
+
+/// Convolutions with folded batch norms, ELU, and pooling except after the last.
+fn infer<F: FnOnce(Tensor<4>) -> Tensor<4>>(
+    images: Tensor<4>,
+    convs: impl ExactSizeIterator<Item = F>,
+    pool: &MaxPool2d,
+) -> Tensor<4> {
+    let last = convs.len() - 1;
+    convs.enumerate().fold(images, |features, (i, conv)| {
+        let features = Nonlinearity::Elu(1.0).apply(conv(features));
+        if i < last { pool.forward(features) } else { features }
+    })
 }
 
 /// `[batch, channels, height, width]` to `[batch, channels]`.
@@ -286,15 +315,17 @@ mod tests {
     }
 
     #[test]
-    fn the_exported_network_gives_the_same_logits() {
+    fn the_exported_and_the_folded_network_give_the_same_logits() {
         for (dtype, tolerance) in TOLERANCES {
             let model = trained(SteerableCnnConfig::new(C8, 2, CLASSES), dtype);
             let x = images(dtype, &Device::flex());
-            let exported = model.export().unwrap();
+            let (exported, folded) = (model.export().unwrap(), model.fold().unwrap());
             let norm = |x: Tensor<2>| x.powi_scalar(2).sum().into_scalar::<f64>().sqrt();
             let expected = model.forward(x.clone());
-            let error = norm(exported.forward(x) - expected.clone()) / norm(expected);
-            assert!(error < tolerance, "{dtype:?}: {error:e}");
+            for logits in [exported.forward(x.clone()), folded.forward(x)] {
+                let error = norm(logits - expected.clone()) / norm(expected.clone());
+                assert!(error < tolerance, "{dtype:?}: {error:e}");
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod radial_network;
 mod radial_product;
 mod segments;
 mod simd;
+mod steerable_conv;
 
 use burn::backend::Flex;
 use burn::backend::ops::ActivationOps;

@@ -1,0 +1,102 @@
+//! The convolution on flex, in single and double precision.
+
+mod buffer;
+mod butterfly;
+mod conv;
+mod gemm;
+mod lanes;
+mod pack;
+mod shared;
+mod tile;
+mod weights;
+
+use burn::backend::Flex;
+use burn::backend::ops::ModuleOps;
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::DType;
+use burn::tensor::ops::ConvOptions;
+
+use self::conv::Geometry;
+use self::lanes::Lanes;
+use super::float::Float;
+use super::memory::{contiguous, numbers, tensor};
+use crate::ops::steerable_conv::{ConvSteps, ConvSymmetry, SteerableConvOps};
+
+impl SteerableConvOps for Flex {
+    fn steerable_conv2d(
+        input: FloatTensor<Self>,
+        filter: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        steps: ConvSteps,
+        symmetry: ConvSymmetry,
+    ) -> FloatTensor<Self> {
+        match input.dtype() {
+            DType::F32 => forward::<f32>([input, filter, bias], steps, &symmetry),
+            DType::F64 => forward::<f64>([input, filter, bias], steps, &symmetry),
+            _ => <Self as ModuleOps<Self>>::conv2d(input, filter, Some(bias), options(steps)),
+        }
+    }
+
+    fn steerable_conv2d_gradient(
+        input: FloatTensor<Self>,
+        filter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        steps: ConvSteps,
+        symmetry: ConvSymmetry,
+        needed: [bool; 2],
+    ) -> (Option<FloatTensor<Self>>, Option<FloatTensor<Self>>) {
+        match input.dtype() {
+            DType::F32 => backward::<f32>([input, filter, gradient], steps, &symmetry, needed),
+            DType::F64 => backward::<f64>([input, filter, gradient], steps, &symmetry, needed),
+            _ => {
+                let by_input = needed[0].then(|| {
+                    let (input, filter, gradient) = (input.clone(), filter.clone(), gradient.clone());
+                    <Self as ModuleOps<Self>>::conv2d_x_backward(input, filter, gradient, options(steps))
+                });
+                let by_filter = needed[1].then(|| {
+                    <Self as ModuleOps<Self>>::conv2d_weight_backward(input, filter, gradient, options(steps))
+                });
+                (by_input, by_filter)
+            }
+        }
+    }
+}
+
+fn options(steps: ConvSteps) -> ConvOptions<2> {
+    ConvOptions::new([steps.stride; 2], [steps.padding; 2], [steps.dilation; 2], 1)
+}
+
+fn geometry(input: &FloatTensor<Flex>, filter: &FloatTensor<Flex>, steps: ConvSteps) -> Geometry {
+    let [batch, _, height, width] = input.layout().shape().dims();
+    let [_, _, kernel, _] = filter.layout().shape().dims();
+    let ConvSteps { stride, padding, dilation } = steps;
+    Geometry { batch, input: [height, width], kernel, stride, padding, dilation }
+}
+
+fn forward<F: Float + Lanes>(
+    tensors: [FloatTensor<Flex>; 3],
+    steps: ConvSteps,
+    symmetry: &ConvSymmetry,
+) -> FloatTensor<Flex> {
+    let [input, filter, bias] = tensors.map(contiguous);
+    let geometry = geometry(&input, &filter, steps);
+    let [plan, _] = symmetry.plans();
+    let output = conv::forward::<F>(plan, geometry, numbers(&input), numbers(&filter), numbers(&bias));
+    let [height, width] = geometry.output();
+    tensor(output, [geometry.batch, plan.output_channels(), height, width])
+}
+
+fn backward<F: Float + Lanes>(
+    tensors: [FloatTensor<Flex>; 3],
+    steps: ConvSteps,
+    symmetry: &ConvSymmetry,
+    needed: [bool; 2],
+) -> (Option<FloatTensor<Flex>>, Option<FloatTensor<Flex>>) {
+    let [input, filter, gradient] = tensors.map(contiguous);
+    let geometry = geometry(&input, &filter, steps);
+    let [plan, adjoint] = symmetry.plans();
+    let (x, k, g) = (numbers::<F>(&input), numbers(&filter), numbers(&gradient));
+    let [by_input, by_filter] = conv::backward(plan, adjoint, geometry, x, k, g, needed);
+    let like = |of: &FloatTensor<Flex>, numbers| tensor(numbers, of.layout().shape().clone());
+    (by_input.map(|numbers| like(&input, numbers)), by_filter.map(|numbers| like(&filter, numbers)))
+}
