@@ -14,7 +14,7 @@ use super::unwritten::{Shared, Workspace, unwritten, written};
 const INPUTS: usize = 8;
 
 /// Hidden values whose gradients are taken together.
-const HIDDEN: usize = 14;
+const HIDDEN: usize = 22;
 
 /// Length of inner products that are taken at a time: four rows of `K` stay in the cache closest to the processor.
 const LENGTH: usize = 1024;
@@ -235,9 +235,12 @@ impl<F: Vectors> Few<'_, F> {
         // SAFETY: all of it is written.
         #[allow(unsafe_code)] // See `Held`.
         let by_sums = unsafe { held.by_sums.written() };
-        (0..parts).into_par_iter().for_each_init(Default::default, |(products, sums): &mut (Vec<F>, Vec<F>), part| {
-            let hidden = h * part / parts..h * (part + 1) / parts;
-            for nodes in self.groups(held.nodes.clone()) {
+        let groups = self.groups(held.nodes.clone());
+        let work: Vec<_> = (0..parts).flat_map(|part| groups.iter().map(move |nodes| (part, nodes.clone()))).collect();
+        work.into_par_iter().for_each_init(
+            Default::default,
+            |(products, sums): &mut (Vec<F>, Vec<F>), (part, nodes)| {
+                let hidden = h * part / parts..h * (part + 1) / parts;
                 let room = |node: usize| self.arguments.sent(node).len().next_multiple_of(LONGEST);
                 sums.clear();
                 sums.resize(nodes.clone().map(room).sum::<usize>() * hidden.len(), F::ZERO);
@@ -275,7 +278,7 @@ impl<F: Vectors> Few<'_, F> {
                 for node in nodes {
                     let room = room(node);
                     for (place, &edge) in rows.order[self.arguments.sent(node)].iter().enumerate() {
-                        // SAFETY: every edge is sent by one node, and every hidden value is in one piece of work.
+                        // SAFETY: every edge is sent by one node, and every node and hidden value is in one piece of work.
                         #[allow(unsafe_code)] // See `Shared`.
                         let output = unsafe { of_a.part(edge * h + hidden.start..edge * h + hidden.end) };
                         for (output, sums) in output.iter_mut().zip(sums.chunks_exact(room)) {
@@ -284,8 +287,8 @@ impl<F: Vectors> Few<'_, F> {
                     }
                     sums = &sums[hidden.len() * room..];
                 }
-            }
-        });
+            },
+        );
     }
 }
 
