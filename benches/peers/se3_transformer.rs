@@ -6,6 +6,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
+use equi::core::ops::release_memory;
 use equi::layers::import::{SE3Checkpoint, StateDict};
 use equi::layers::se3_transformer::{DenseInputs, SE3Transformer, SE3TransformerConfig};
 
@@ -82,6 +83,8 @@ impl Loaded {
         drop(file); // The memory of what is measured should not hold it.
         let network = SE3Checkpoint::new(state, bases.clone()).to_model(&config(name)?, &recorded)?;
         let (plain, inputs) = (Inputs::new(&inputs, &device)?, Inputs::new(&inputs, &recorded)?);
+        // Nor what reading it has left.
+        release_memory();
         Ok(Self { small: SMALL.contains(&name), bases, valid: network.valid(), network, inputs, plain, training: None })
     }
 

@@ -4,8 +4,8 @@
 
 use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData, activation};
 use equi_core::ops::{
-    RadialLayer, Segments, bias_silu, edge_silu, gate, gather, gelu, norm_gelu, radial_network, radial_product,
-    segment_max, segment_mean, segment_softmax, segment_sum, silu,
+    RadialLayer, Segments, bias_silu, edge_silu, gate, gather, gelu, head_products, head_sums, norm_gelu,
+    radial_network, radial_product, segment_max, segment_mean, segment_softmax, segment_sum, silu,
 };
 
 /// A device, a precision, and the relative error that rounding may cause there in sums of hundreds of numbers.
@@ -351,6 +351,126 @@ fn radial_product_is_its_formula() {
             }
         }
     }
+}
+
+/// Where the hidden values of all edges are combinations of few, there is a shorter way on flex.
+#[test]
+fn radial_product_of_few_hidden_values_is_its_formula() {
+    for setting in &settings() {
+        for (name, senders) in segments(setting) {
+            let (nodes, edges) = (senders.count(), senders.rows());
+            for ([p, i, h, kernels, q, o], rank) in
+                [([3, 2, 19, 3, 3, 5], 1), ([1, 3, 24, 1, 5, 70], 3), ([5, 4, 33, 2, 1, 24], 6)]
+            {
+                if edges == 0 || (edges > 100 && p > 3) {
+                    continue;
+                }
+                let operation = |given: &[Tensor<2>]| {
+                    let features = given[0].clone().reshape([nodes, p, i]);
+                    let hidden = given[1].clone().matmul(given[4].clone());
+                    let angular = given[2].clone().reshape([edges, q, p * kernels]);
+                    radial_product(features, hidden, angular, given[3].clone(), &senders).reshape([edges, q * o])
+                };
+                let reference = |given: &[Tensor<2>]| {
+                    let features = gather(given[0].clone(), &senders).reshape([edges, p, i]);
+                    let weight = given[3].clone().reshape([i, h, kernels * o]).swap_dims(0, 1);
+                    let hidden = given[1].clone().matmul(given[4].clone());
+                    let radial = hidden.matmul(weight.reshape([h, i * kernels * o]));
+                    let sums = features.matmul(radial.reshape([edges, i, kernels * o]));
+                    let angular = given[2].clone().reshape([edges, q, p * kernels]);
+                    angular.matmul(sums.reshape([edges, p * kernels, o])).reshape([edges, q * o])
+                };
+                let shapes = [[nodes, p * i], [edges, rank], [edges, q * p * kernels], [i, h * kernels * o], [rank, h]];
+                let what = format!("radial_product of {rank}, {name}, {:?}", [p, i, h, kernels, q, o]);
+                assert_operation(setting, &what, &shapes, operation, reference);
+            }
+        }
+    }
+}
+
+/// Sizes `[components, heads, channels]`.
+const HEADS: [[usize; 3]; 4] = [[1, 1, 1], [3, 2, 5], [1, 8, 24], [5, 3, 16]];
+
+#[test]
+fn head_products_and_sums_are_their_formulas() {
+    for setting in &settings() {
+        for (name, segments) in segments(setting) {
+            let (count, rows) = (segments.count(), segments.rows());
+            for [components, heads, channels] in HEADS {
+                if rows == 0 {
+                    continue;
+                }
+                let width = heads * channels;
+                let what = format!("{name}, {:?}", [components, heads, channels]);
+                let gathered =
+                    |values: &Tensor<2>| gather(values.clone(), &segments).reshape([rows, components, heads, channels]);
+                assert_operation(
+                    setting,
+                    &format!("head_products, {what}"),
+                    &[[count, components * width], [rows, components * width]],
+                    |given| {
+                        let of_segments = given[0].clone().reshape([count, components, width]);
+                        head_products(
+                            of_segments,
+                            given[1].clone().reshape([rows, components, width]),
+                            &segments,
+                            heads,
+                        )
+                    },
+                    |given| {
+                        let products =
+                            gathered(&given[0]) * given[1].clone().reshape([rows, components, heads, channels]);
+                        products.sum_dim(3).sum_dim(1).reshape([rows, heads])
+                    },
+                );
+                assert_operation(
+                    setting,
+                    &format!("head_sums, {what}"),
+                    &[[rows, components * width], [rows, heads]],
+                    |given| {
+                        let values = given[0].clone().reshape([rows, components, width]);
+                        head_sums(values, given[1].clone(), &segments).reshape([count, components * width])
+                    },
+                    |given| {
+                        let values = given[0].clone().reshape([rows, components, heads, channels]);
+                        let weighed = values * given[1].clone().reshape([rows, 1, heads, 1]);
+                        segment_sum(weighed.reshape([rows, components * width]), &segments)
+                    },
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn heads_of_nothing_give_nothing() {
+    for setting in &settings() {
+        let none = Segments::new(Vec::new(), 3, &setting.device).expect("segments");
+        let zeros = |shape: [usize; 3]| Tensor::<3>::zeros(shape, (&setting.device, setting.dtype));
+        assert_eq!(head_products(zeros([3, 1, 4]), zeros([0, 1, 4]), &none, 2).dims(), [0, 2]);
+        let weights = Tensor::<2>::zeros([0, 2], (&setting.device, setting.dtype));
+        let sums = head_sums(zeros([0, 1, 4]), weights, &none);
+        assert_eq!(sums.dims(), [3, 1, 4]);
+        assert!(values(sums).iter().all(|&value| value == 0.0));
+    }
+}
+
+#[test]
+#[should_panic(expected = "head_products of 2 heads over 2 rows in 2 segments takes")]
+fn head_products_names_shapes_that_do_not_fit() {
+    let setting = &settings()[0];
+    let segments = Segments::new(vec![0, 1], 2, &setting.device).expect("segments");
+    let number = |shape: [usize; 3]| numbers::<3>(shape, 1, setting, &setting.device);
+    head_products(number([2, 1, 3]), number([2, 1, 3]), &segments, 2);
+}
+
+#[test]
+#[should_panic(expected = "head_sums over 2 rows takes")]
+fn head_sums_names_shapes_that_do_not_fit() {
+    let setting = &settings()[0];
+    let segments = Segments::new(vec![0, 1], 2, &setting.device).expect("segments");
+    let values = numbers::<3>([2, 1, 3], 1, setting, &setting.device);
+    head_sums(values, numbers::<2>([2, 2], 1, setting, &setting.device), &segments);
 }
 
 #[test]

@@ -4,9 +4,10 @@
 
 #[path = "common/devices.rs"]
 mod devices;
+#[path = "common/se3_transformer.rs"]
+mod se3_transformer;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Bool, DType, Device, Gradients, Int, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 use devices::{Setting, settings};
 use equi_core::action::space::PointField;
 use equi_core::check::points::{self, Motion, PointFeature, PointFn, Trials, probe};
@@ -19,7 +20,7 @@ use equi_layers::se3_transformer::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
+use se3_transformer::{float, host, largest_difference, stirred, uniform, weight_gradients};
 
 /// Sizes of the graphs: one has no edges, one has no nodes.
 const GRAPHS: [usize; 4] = [5, 1, 0, 6];
@@ -29,14 +30,6 @@ const TOKENS: usize = 4;
 const PLACES: usize = 9;
 const HOPS: usize = 2;
 const GLOBAL: usize = 3;
-
-fn uniform(rng: &mut ChaCha8Rng, count: usize) -> Vec<f64> {
-    (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
-}
-
-fn float<const D: usize>(values: &[f64], shape: [usize; D], device: &Device, dtype: DType) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(values.to_vec(), shape).convert_dtype(dtype), (device, dtype))
-}
 
 fn whole(values: &[usize], device: &Device) -> Tensor<1, Int> {
     let values: Vec<i64> = values.iter().map(|&value| value as i64).collect();
@@ -291,25 +284,6 @@ fn options(rng: &mut ChaCha8Rng) -> SE3TransformerConfig {
     }
 }
 
-/// The network with all weights away from zero, where they start in part.
-fn stirred(config: &SE3TransformerConfig, device: &Device, dtype: DType) -> SE3Transformer {
-    struct Stir(ChaCha8Rng);
-    impl ModuleMapper for Stir {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let value = param.val();
-            let shape = value.dims();
-            let noise: Vec<f64> = StandardNormal
-                .sample_iter(&mut self.0)
-                .take(shape.iter().product())
-                .map(|noise: f64| 0.2 * noise)
-                .collect();
-            let noise = float(&noise, shape, &value.device(), value.dtype());
-            Param::from_tensor((value + noise).detach())
-        }
-    }
-    config.init((device, dtype)).unwrap().map(&mut Stir(ChaCha8Rng::seed_from_u64(config.seed.unwrap())))
-}
-
 /// A fibre as features of the checks, one for every degree.
 fn features(fibre: &Fibre) -> Vec<PointFeature> {
     let feature =
@@ -399,20 +373,6 @@ fn only_with_reflections_is_a_mirror_image_the_mirror_image() {
         let error = report.error_of(Motion::Reflection).unwrap();
         assert!(if reflections { error < 1e-4 } else { error > 1e-2 }, "{reflections}: {error:e}");
     }
-}
-
-/// The gradients of all parameters, in order.
-fn weight_gradients(network: &SE3Transformer, gradients: &Gradients) -> Vec<Vec<f64>> {
-    struct Collect<'a>(&'a Gradients, Vec<Vec<f64>>);
-    impl ModuleVisitor for Collect<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let gradient = param.val().grad(self.0);
-            self.1.push(gradient.map(|gradient| gradient.into_data().iter().collect()).unwrap_or_default());
-        }
-    }
-    let mut collect = Collect(gradients, Vec::new());
-    network.visit(&mut collect);
-    collect.1
 }
 
 #[test]
@@ -508,15 +468,6 @@ impl Dense {
     }
 }
 
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().iter().collect()
-}
-
-fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    a.iter().zip(b).fold(0.0, |largest: f64, (a, b)| largest.max((a - b).abs()))
-}
-
 #[test]
 fn padded_tensors_say_what_edge_lists_say_and_padding_says_nothing() {
     let device = Device::flex();
@@ -594,207 +545,4 @@ fn a_batch_says_what_its_graphs_say_alone() {
     };
     let alone = [run(0, 1), run(1, 1)].concat();
     assert!(largest_difference(&run(0, 2), &alone) < 1e-12);
-}
-
-#[test]
-fn nothing_to_attend_to_gives_zero() {
-    let (device, dtype) = (Device::flex(), DType::F64);
-    let config =
-        SE3TransformerConfig::new(4).with_heads(2).with_dim_head(4).with_radial_hidden(8).with_output_degrees(2);
-    let config = config.with_attend_self(false).with_feed_forward(false).with_num_degrees(2).with_seed(Some(1));
-    let graph = Graph::new(&EdgeList::new(2, vec![], vec![]).unwrap(), &device).unwrap();
-    let features = float(&[1.0, -2.0, 0.5, 3.0, 0.1, 0.2, 0.3, 0.4], [2, 4], &device, dtype);
-    let run = |network: &SE3Transformer| {
-        let inputs = SE3Inputs::new(features.clone(), Tensor::zeros([2, 3], (&device, dtype)));
-        host(network.forward(&graph, inputs).into_irreps())
-    };
-    let mut network = config.init((&device, dtype)).unwrap();
-    let attended = run(&network);
-    network.blocks.clear();
-    assert_eq!(attended, run(&network));
-    assert!(attended.iter().any(|&value| value != 0.0));
-}
-
-#[test]
-fn vectors_from_scalars_without_edges_have_a_gradient_of_zero() {
-    for Setting { name, device, dtype, .. } in settings() {
-        let device = device.autodiff();
-        let config = SE3TransformerConfig::new(4).with_heads(2).with_dim_head(4).with_radial_hidden(8);
-        let config = config.with_num_degrees(1).with_output_fibre(Some(Fibre::new([(1, 2)]))).with_seed(Some(1));
-        let network = config.init((&device, dtype)).unwrap();
-        let graph = Graph::new(&EdgeList::new(2, vec![], vec![]).unwrap(), &device).unwrap();
-        let inputs =
-            SE3Inputs::new(Tensor::<2>::ones([2, 4], (&device, dtype)), Tensor::zeros([2, 3], (&device, dtype)));
-        let output = network.forward(&graph, inputs).degree(1).unwrap();
-        assert!(host(output.clone()).iter().all(|&value| value == 0.0), "{name}");
-        let gradients = weight_gradients(&network, &output.sum().backward());
-        assert!(gradients.iter().flatten().all(|&value| value == 0.0), "{name}");
-    }
-}
-
-#[test]
-fn no_neighbours_no_nodes_and_points_in_one_place_are_finite_with_their_gradients() {
-    for setting in settings() {
-        // One of the options is enough where every shape compiles kernels.
-        let count = if setting.name.starts_with("wgpu") { 1 } else { 5 };
-        finite(&setting.device.autodiff(), setting.dtype, count);
-    }
-}
-
-fn finite(device: &Device, dtype: DType, count: usize) {
-    let configs = [
-        SE3TransformerConfig::new(4).with_num_degrees(3).with_output_degrees(2),
-        SE3TransformerConfig::new(4).with_use_egnn(true),
-        SE3TransformerConfig::new(4).with_attend_self(false).with_valid_radius(0.1),
-        SE3TransformerConfig::new(4).with_attend_self(false).with_use_null_kv(true).with_rotary_rel_dist(true),
-        SE3TransformerConfig::new(4).with_norm_gated_scale(true).with_fourier_encode_dist(true),
-    ];
-    for config in configs.into_iter().take(count) {
-        let config = config
-            .with_heads(2)
-            .with_dim_head(4)
-            .with_radial_hidden(8)
-            .with_differentiable_coors(true)
-            .with_seed(Some(1));
-        let network = config.init((device, dtype)).unwrap();
-        for (positions, mask) in [
-            // All in one place, two in one place, far apart, all masked.
-            ([[1.0, 2.0, 3.0]; 4], [true; 4]),
-            ([[0.0; 3], [0.0; 3], [1.0, 0.0, 0.0], [0.0, 0.2, 0.0]], [true; 4]),
-            ([[0.0; 3], [1e4, 0.0, 0.0], [0.0, 1e4, 0.0], [0.0, 0.0, 1e4]], [true, true, false, true]),
-            ([[0.0; 3], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [false; 4]),
-            ([[0.0; 3], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [false, true, false, false]),
-        ] {
-            for scale in [1.0, 0.0] {
-                let positions: Vec<f64> = positions.concat();
-                let positions = float(&positions, [1, 4, 3], device, dtype).require_grad();
-                let values: Vec<f64> = (0..16).map(|i| scale * (i as f64 - 7.0)).collect();
-                let features = float(&values, [1, 4, 4], device, dtype).require_grad();
-                let mask = Tensor::<2, Bool>::from_data(TensorData::new(mask.to_vec(), [1, 4]), device);
-                let inputs = DenseInputs::new(features.clone(), positions.clone()).with_mask(mask);
-                let output = network.forward_dense(inputs).unwrap();
-                let values = host(output.scalars());
-                let fine = values.iter().all(|value| value.is_finite());
-                assert!(fine, "features times {scale} at {:?}, {config:?}: {values:?}", host(positions));
-                let loss = output.scalars().powi_scalar(2).sum() + output.pooled().into_scalars().sum();
-                let gradients = loss.backward();
-                let of_inputs = [positions.grad(&gradients).map(host), features.grad(&gradients).map(host)];
-                let of_weights = weight_gradients(&network, &gradients);
-                let names = ["positions", "features"].map(String::from).into_iter();
-                let names = names.chain((0..of_weights.len()).map(|place| format!("parameter {place}")));
-                let all = of_inputs.into_iter().map(Option::unwrap_or_default).chain(of_weights);
-                for (name, gradient) in names.zip(all) {
-                    let fine = gradient.iter().all(|value| value.is_finite());
-                    assert!(fine, "{name}, features times {scale} at {:?}, {config:?}: {gradient:?}", host(positions));
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn options_that_make_no_sense_are_named() {
-    let plain = || SE3TransformerConfig::new(4);
-    let message = |config: SE3TransformerConfig| config.init(&Device::default()).unwrap_err().to_string();
-    for (config, parts) in [
-        (SE3TransformerConfig::new(0), ["dim is 0", "at least 1"]),
-        (plain().with_heads(0), ["heads is 0", "at least 1"]),
-        (plain().with_num_degrees(0), ["hidden fibre is empty", "give it a channel"]),
-        (plain().with_output_fibre(Some(Fibre::default())), ["output fibre is empty", "give it a channel"]),
-        (plain().with_num_tokens(Some(3)).with_input_fibre(Some(Fibre::new([(1, 2)]))), ["num_tokens", "2x1"]),
-        (plain().with_use_egnn(true).with_hidden_fibre(Some(Fibre::new([(1, 2)]))), ["use_egnn", "degree 0"]),
-        (plain().with_use_egnn(true).with_rotary_position(true), ["do not attend", "leave out"]),
-        (plain().with_dim_head(3).with_rotary_position(true), ["dim_head is 3", "multiple of 2"]),
-        (
-            plain().with_dim_head(6).with_rotary_position(true).with_rotary_rel_dist(true),
-            ["dim_head is 6", "multiple of 4"],
-        ),
-        (plain().with_use_egnn(true).with_keys(Keys::Tied), ["keys has no use here", "leave it out"]),
-        (plain().with_use_egnn(true).with_attend_self(false), ["attend_self has no use here", "leave it out"]),
-        (plain().with_egnn_feedforward(true), ["egnn_feedforward has no use here", "leave it out"]),
-        (
-            plain().with_dim_in(Some(3)).with_input_fibre(Some(Fibre::new([(0, 2)]))),
-            ["dim_in has no use here", "leave it out"],
-        ),
-        (plain().with_num_edge_tokens(Some(3)), ["num_edge_tokens", "edge_dim"]),
-        (plain().with_num_adj_degrees(Some(2)), ["num_adj_degrees", "attend_sparse_neighbors"]),
-        (plain().with_max_sparse_neighbors(Some(2)), ["max_sparse_neighbors", "attend_sparse_neighbors"]),
-        (plain().with_num_neighbors(Some(0)), ["num_neighbors is 0", "attend_sparse_neighbors"]),
-        (plain().with_valid_radius(-1.0), ["valid_radius is -1", "positive"]),
-        (plain().with_valid_radius(f64::NAN), ["valid_radius is NaN", "positive"]),
-        (
-            plain().with_fourier_encode_dist(true).with_rel_dist_num_fourier_features(0),
-            ["rel_dist_num_fourier_features", "at least 1"],
-        ),
-        (
-            plain().with_use_egnn(true).with_egnn_weights_clamp_value(Some(-1.0)),
-            ["egnn_weights_clamp_value is -1", "positive"],
-        ),
-    ] {
-        let message = message(config);
-        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
-    }
-}
-
-#[test]
-fn tensors_that_do_not_fit_are_named() {
-    let device = Device::default();
-    let network = SE3TransformerConfig::new(4).init(&device).unwrap();
-    let zeros = |shape: [usize; 3]| Tensor::<3>::zeros(shape, &device);
-    let message = |inputs: DenseInputs| network.forward_dense(inputs).unwrap_err().to_string();
-    assert!(message(DenseInputs::new(zeros([2, 5, 4]), zeros([2, 6, 3]))).contains("features must begin with [2, 6]"));
-    assert!(message(DenseInputs::new(zeros([2, 5, 4]), zeros([2, 5, 2]))).contains("positions are [batch, places, 3]"));
-    let fine = || DenseInputs::new(zeros([2, 5, 4]), zeros([2, 5, 3]));
-    let mask = Tensor::<2>::ones([2, 4], &device).greater_elem(0.5);
-    assert!(message(fine().with_mask(mask)).contains("the mask must begin with [2, 5]"));
-    let unused = zeros([2, 5, 5]).greater_elem(0.5);
-    assert!(message(fine().with_adjacency(unused)).contains("no option uses the adjacency"));
-    let bonds = zeros([2, 5, 4]).greater_elem(0.5);
-    assert!(message(fine().with_adjacency(bonds)).contains("the adjacency must begin with [2, 5, 5]"));
-    for number in [f64::NAN, f64::INFINITY] {
-        let positions = float(&[number; 30], [2, 5, 3], &device, DType::F32);
-        assert!(message(DenseInputs::new(zeros([2, 5, 4]), positions)).contains("positions must be finite"));
-    }
-    let places = SE3TransformerConfig::new(4).with_num_positions(Some(4)).init(&device).unwrap();
-    assert!(places.forward_dense(fine()).unwrap_err().to_string().contains("5 places, and num_positions is 4"));
-    let sparse = SE3TransformerConfig::new(4).with_attend_sparse_neighbors(true).init(&device).unwrap();
-    assert!(sparse.forward_dense(fine()).unwrap_err().to_string().contains("give the adjacency"));
-}
-
-#[test]
-#[should_panic(expected = "a graph has 5 nodes, and num_positions is 4: raise it, or give the sequence")]
-fn more_nodes_than_places_are_named() {
-    let device = Device::default();
-    let network = SE3TransformerConfig::new(4).with_num_positions(Some(4)).init(&device).unwrap();
-    let graph = Graph::new(&EdgeList::complete(5).unwrap(), &device).unwrap();
-    network.forward(&graph, SE3Inputs::new(Tensor::<2>::ones([5, 4], &device), Tensor::zeros([5, 3], &device)));
-}
-
-/// A node alone attends to itself with weight one, however small the logit: once all of `exp` underflowed.
-#[test]
-fn a_node_alone_hears_itself_whatever_its_logit() {
-    let device = Device::flex();
-    let config = SE3TransformerConfig::new(4).with_heads(2).with_dim_head(4).with_depth(1).with_seed(Some(3));
-    let outputs = [1.0, -100.0, 1000.0].map(|factor| {
-        let mut network = config.init((&device, DType::F32)).unwrap();
-        for weight in &mut network.blocks[0].attention.attention.own_keys.as_mut().unwrap().weights {
-            *weight = Param::from_tensor(weight.val() * factor);
-        }
-        let features = float(&[1.0, -2.0, 0.5, 3.0], [1, 1, 4], &device, DType::F32);
-        let positions = Tensor::<3>::zeros([1, 1, 3], &device);
-        host(network.forward_dense(DenseInputs::new(features, positions)).unwrap().scalars())
-    });
-    for other in &outputs[1..] {
-        assert!(largest_difference(&outputs[0], other) < 1e-6, "{outputs:?}");
-    }
-}
-
-#[test]
-#[should_panic(expected = "this network takes a fibre 4x0+2x1 of 3 nodes on this graph; it was given 4x0 of [3]")]
-fn features_of_another_fibre_are_named() {
-    let device = Device::default();
-    let config = SE3TransformerConfig::new(4).with_input_fibre(Some(Fibre::new([(0, 4), (1, 2)])));
-    let graph = Graph::new(&EdgeList::complete(3).unwrap(), &device).unwrap();
-    let scalars = Tensor::<2>::ones([3, 4], &device);
-    config.init(&device).unwrap().forward(&graph, SE3Inputs::new(scalars, Tensor::zeros([3, 3], &device)));
 }

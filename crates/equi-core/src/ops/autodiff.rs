@@ -5,9 +5,8 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind, unary};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend};
+use burn::backend::{Autodiff, Backend, TensorMetadata};
 
-use super::composed;
 use super::extension::{BackendSegments, RowOps};
 
 impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
@@ -142,6 +141,82 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
         }
     }
 
+    fn head_products(
+        segment_values: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        segments: BackendSegments<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct HeadProducts;
+
+        impl<B: RowOps> Backward<B, 2> for HeadProducts {
+            type State = ([FloatTensor<B>; 2], BackendSegments<B>);
+
+            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let ([segment_values, values], segments) = ops.state;
+                let [by_segments, by_values] = ops.parents;
+                if let Some(parent) = by_segments {
+                    grads.register::<B>(parent.id, B::head_sums(values, gradient.clone(), segments.clone()));
+                }
+                if let Some(parent) = by_values {
+                    grads.register::<B>(parent.id, B::head_spread(segment_values, gradient, segments));
+                }
+            }
+        }
+
+        let segments = inner::<B, C>(segments);
+        let (tensors, nodes) = parts::<B, C, _>([segment_values, values]);
+        let products = |[segment_values, values]: [FloatTensor<B>; 2], segments| {
+            B::head_products(segment_values, values, segments, heads)
+        };
+        match HeadProducts.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = (tensors.clone(), segments.clone());
+                prep.finish(state, products(tensors, segments))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(products(tensors, segments)),
+        }
+    }
+
+    fn head_sums(
+        values: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        segments: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct HeadSums;
+
+        impl<B: RowOps> Backward<B, 2> for HeadSums {
+            type State = ([FloatTensor<B>; 2], BackendSegments<B>);
+
+            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let ([values, weights], segments) = ops.state;
+                let heads = weights.shape()[1];
+                let [by_values, by_weights] = ops.parents;
+                if let Some(parent) = by_values {
+                    grads.register::<B>(parent.id, B::head_spread(gradient.clone(), weights, segments.clone()));
+                }
+                if let Some(parent) = by_weights {
+                    grads.register::<B>(parent.id, B::head_products(gradient, values, segments, heads));
+                }
+            }
+        }
+
+        let segments = inner::<B, C>(segments);
+        let (tensors, nodes) = parts::<B, C, _>([values, weights]);
+        let sums = |[values, weights]: [FloatTensor<B>; 2], segments| B::head_sums(values, weights, segments);
+        match HeadSums.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = (tensors.clone(), segments.clone());
+                prep.finish(state, sums(tensors, segments))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(sums(tensors, segments)),
+        }
+    }
+
     fn combine_edges(
         received: FloatTensor<Self>,
         sent: FloatTensor<Self>,
@@ -248,9 +323,9 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
                 let gradient = grads.consume::<B>(&ops.node);
                 let ([x, a, b, c, d, e, f, g, h], epsilon) = ops.state;
                 let by_x = ops.parents[0].is_some();
-                let layers = [[a, b, c, d], [e, f, g, h]];
-                let (by_x, by_layers) = composed::radial_network_gradient::<B>(x, layers, epsilon, gradient, by_x);
-                let all = std::iter::once(by_x).chain(by_layers.into_iter().flatten().map(Some));
+                let (by_x, a, b, c, d, e, f, g, h) =
+                    B::radial_network_gradient(x, a, b, c, d, e, f, g, h, epsilon, gradient, by_x);
+                let all = std::iter::once(by_x).chain([a, b, c, d, e, f, g, h].map(Some));
                 for (parent, by_parent) in ops.parents.into_iter().zip(all) {
                     if let (Some(parent), Some(by_parent)) = (parent, by_parent) {
                         grads.register::<B>(parent.id, by_parent);

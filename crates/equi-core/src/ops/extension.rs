@@ -25,6 +25,19 @@ pub struct BackendSegments<B: Backend> {
 pub type EdgeGradients<B> =
     (Option<FloatTensor<B>>, Option<FloatTensor<B>>, Option<FloatTensor<B>>, Option<FloatTensor<B>>);
 
+/// The gradients of [`RowOps::radial_network`] by its first argument, where it was asked for, and by those that follow.
+pub type NetworkGradients<B> = (
+    Option<FloatTensor<B>>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+    FloatTensor<B>,
+);
+
 /// What the networks on graphs spend their time in, as an extension of Burn's backends.
 ///
 /// Every method has a default composed of the backend's own operations, so a backend needs no more than an empty `impl`. Flex has
@@ -94,6 +107,36 @@ pub trait RowOps: Backend {
     /// `y_s = sum over rows r of s of x_r` for `x [rows, channels]`.
     fn sum_rows(values: FloatTensor<Self>, #[extension_type] segments: BackendSegments<Self>) -> FloatTensor<Self> {
         composed::sum_rows::<Self>(values, segments)
+    }
+
+    /// `l_r[h] = sum over m, c of q_s[m, h, c] k_r[m, h, c]` with the segment `s` of every row `r`: `q [segments, components, heads channels]`,
+    /// `k [rows, components, heads channels]`. Nothing is empty.
+    fn head_products(
+        segment_values: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        #[extension_type] segments: BackendSegments<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        composed::head_products::<Self>(segment_values, values, segments, heads)
+    }
+
+    /// `y_s[m, h, c] = sum over rows r of s of w_r[h] v_r[m, h, c]`: `v [rows, components, heads channels]`, `w [rows, heads]`. Nothing is empty.
+    fn head_sums(
+        values: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        #[extension_type] segments: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        composed::head_sums::<Self>(values, weights, segments)
+    }
+
+    /// `y_r[m, h, c] = w_r[h] q_s[m, h, c]` with the segment `s` of every row `r`: what the gradients of [`head_products`](Self::head_products) by `k`
+    /// and of [`head_sums`](Self::head_sums) by `v` are. It has no gradient itself.
+    fn head_spread(
+        segment_values: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        #[extension_type] segments: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        composed::head_spread::<Self>(segment_values, weights, segments)
     }
 
     /// `swish(p_i + q_j + e W)` for every edge from `j` to `i`: `p, q [nodes, channels]`, `e [edges, inputs]`,
@@ -171,6 +214,38 @@ pub trait RowOps: Backend {
     ) -> FloatTensor<Self> {
         let layers = [[weight, bias, scale, shift], [next_weight, next_bias, next_scale, next_shift]];
         composed::radial_network::<Self>(x, layers, epsilon)
+    }
+
+    /// The gradients of [`radial_network`](Self::radial_network) by `x`, if `by_x`, and by the parameters in their order.
+    #[allow(clippy::too_many_arguments, clippy::type_complexity)] // The macro must see the type itself.
+    fn radial_network_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        next_weight: FloatTensor<Self>,
+        next_bias: FloatTensor<Self>,
+        next_scale: FloatTensor<Self>,
+        next_shift: FloatTensor<Self>,
+        epsilon: f64,
+        gradient: FloatTensor<Self>,
+        by_x: bool,
+    ) -> (
+        Option<FloatTensor<Self>>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    ) {
+        let layers = [[weight, bias, scale, shift], [next_weight, next_bias, next_scale, next_shift]];
+        let (by_x, [[a, b, c, d], [e, f, g, h]]) =
+            composed::radial_network_gradient::<Self>(x, layers, epsilon, gradient, by_x);
+        (by_x, a, b, c, d, e, f, g, h)
     }
 
     /// `gelu(n)` with `n = (x - mean) / sqrt(variance + epsilon) * scale + shift` over the channels of a row, for `x [rows, channels]`,

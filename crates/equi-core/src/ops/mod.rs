@@ -12,6 +12,7 @@ mod extension;
 mod feature_map;
 #[cfg(feature = "flex")]
 mod flex;
+mod heads;
 mod memory;
 mod radial_network;
 mod radial_product;
@@ -20,10 +21,11 @@ mod steerable_conv;
 
 pub use activation::{bias_silu, gate, gelu, norm_gelu, silu};
 pub use edges::edge_silu;
-pub use extension::{BackendSegments, EdgeGradients, RowOps};
+pub use extension::{BackendSegments, EdgeGradients, NetworkGradients, RowOps};
 pub use feature_map::{FeatureMapOps, PoolWindow, elu, max_pool2d};
+pub use heads::{head_products, head_sums};
 pub use memory::{release_memory, retain_memory};
 pub use radial_network::{RadialLayer, radial_network};
 pub use radial_product::radial_product;
-pub use segments::{Rows, Segments, gather, segment_max, segment_mean, segment_softmax, segment_sum};
+pub use segments::{Rows, Segments, gather, segment_highest, segment_max, segment_mean, segment_softmax, segment_sum};
 pub use steerable_conv::{ConvSteps, ConvSymmetry, SteerableConvOps, steerable_conv2d};

@@ -204,7 +204,7 @@ pub fn segment_mean(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
 ///
 /// Shapes and panics as for [`segment_sum`].
 pub fn segment_max(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
-    let highest = highest(values.clone().detach(), segments);
+    let highest = segment_highest(values.clone(), segments);
     let (detached, of_row) = (values.clone().detach(), gather(highest.clone(), segments));
     let chosen = detached.clone().equal(of_row).bool_and(detached.is_finite());
     let count = chosen.clone().float().cast(values.dtype());
@@ -225,7 +225,7 @@ pub fn segment_max(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
 /// # Panics
 /// If there are not as many rows as `segments` has.
 pub fn segment_softmax(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
-    let highest = highest(values.clone().detach(), segments);
+    let highest = segment_highest(values.clone(), segments);
     let masked = highest.clone().equal_scalar(f32::NEG_INFINITY);
     let weights = (values - gather(highest.mask_fill(masked, 0.0), segments)).exp();
     // At least 1, the weight of the largest, unless all weigh nothing.
@@ -237,8 +237,11 @@ pub fn segment_softmax(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
 ///
 /// Rows are brought into the order of the segments. Then every row looks at the one 1, 2, 4, ... rows on, as long as it is of the same
 /// segment: after the logarithm of the longest segment the first row of each knows the largest.
-fn highest(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
+///
+/// Shapes and panics as for [`segment_sum`].
+pub fn segment_highest(values: Tensor<2>, segments: &Segments) -> Tensor<2> {
     segments.check("a maximum", segments.rows(), &values);
+    let values = values.detach();
     let [rows, channels] = values.dims();
     let count = segments.count();
     if rows == 0 || channels == 0 || count == 0 {

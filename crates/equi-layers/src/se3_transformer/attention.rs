@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use equi_core::ops::{Segments, gather, segment_max, segment_sum};
+use equi_core::ops::{Segments, gather, head_products, head_sums, segment_highest, segment_sum};
 
 use super::SE3TransformerConfig;
 use super::config::{AttentionScope, Keys, Skip};
@@ -213,7 +213,12 @@ impl FibreAttention {
 
         let logits = |degree: usize| {
             let keys = &messages.as_ref()?.keys[&degree];
-            Some(self.inner(gathered(&queries.degrees[&degree], receivers), keys))
+            let queries = &queries.degrees[&degree];
+            if self.key_heads == self.heads {
+                let scaled = queries.clone() * self.scale;
+                return Some(head_products(scaled, keys.clone(), receivers, self.heads));
+            }
+            Some(self.inner(gathered(queries, receivers), keys))
         };
         let own = |slot: &Slot, degree: usize| {
             slot.keys.get(&degree).map(|keys| self.inner(queries.degrees[&degree].clone(), keys))
@@ -268,7 +273,13 @@ impl FibreAttention {
     ) -> Tensor<3> {
         let [nodes, components, width] = queries.dims();
         let heard = values.zip(weighing.edges.as_ref());
-        let heard = heard.map(|(values, weights)| segment_sum(self.weighed(values, weights), receivers));
+        let heard = heard.map(|(values, weights)| match self.key_heads == self.heads {
+            true => {
+                let sums = head_sums(values.clone(), weights.clone(), receivers);
+                sums.reshape([nodes, components * width])
+            }
+            false => segment_sum(self.weighed(values, weights), receivers),
+        });
         let own = weighing.own.iter().zip(others).filter_map(|(weights, values)| Some(self.weighed(values?, weights)));
         let Some((sum, total)) = heard.into_iter().chain(own).reduce(|a, b| a + b).zip(weighing.total.clone()) else {
             return Tensor::zeros([nodes, components, width], (&queries.device(), queries.dtype()));
@@ -301,7 +312,7 @@ struct Weighing {
 impl Weighing {
     fn new(logits: Option<Tensor<2>>, own: Vec<Tensor<2>>, receivers: &Segments) -> Self {
         let highest_own = own.iter().map(|own| own.clone().detach()).reduce(Tensor::max_pair);
-        let highest_edge = logits.as_ref().map(|logits| segment_max(logits.clone().detach(), receivers));
+        let highest_edge = logits.as_ref().map(|logits| segment_highest(logits.clone(), receivers));
         let highest = match (highest_edge, highest_own) {
             (Some(highest), Some(own)) => {
                 // The maximum over no neighbours is given as zero, which is not one of the logits.

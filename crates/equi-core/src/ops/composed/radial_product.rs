@@ -274,14 +274,17 @@ mod tests {
             order: upload(&rows.order),
             host: rows.clone(),
         };
-        for columns in [2 * 15, 2 * 100] {
-            // With so many columns a node fills a group.
+        // With so many columns a node fills a group; with all rows alike flex goes another way.
+        for (columns, alike) in [(2 * 15, false), (2 * 100, false), (2 * 15, true), (2 * 100, true)] {
             let (p, i, h, q) = (3, 2, 4, 5);
             let kernels = 2;
             let tensors = || {
                 let shapes: [&[usize]; 4] = [&[5, p, i], &[6, h], &[6, q, p * kernels], &[i, h * columns]];
                 let mut seeds = 0..;
-                shapes.map(|shape| numbers(shape, seeds.next().expect("a seed")))
+                let [x, a, b, w] = shapes.map(|shape| numbers(shape, seeds.next().expect("a seed")));
+                let rows = (0..6 * h).map(|place| (place / h + 1) as f64 * (0.3 + place as f64 % h as f64)).collect();
+                let alike = alike.then(|| FlexTensor::from_data(TensorData::new::<f64, _>(rows, [6, h])));
+                [x, alike.unwrap_or(a), b, w]
             };
             let [x, a, b, w] = tensors();
             let given = radial_product::<Flex>(x, a, b, w, segments());

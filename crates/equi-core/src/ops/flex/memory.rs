@@ -36,8 +36,9 @@ pub(super) fn own_numbers<F: Float>(tensor: &mut FlexTensor) -> &mut [F] {
 /// # Safety
 /// `fill` must write every number.
 #[allow(unsafe_code)] // Clearing the memory takes as long as filling it.
-pub(super) unsafe fn filled<F: Float>(shape: [usize; 2], fill: impl FnOnce(&mut [MaybeUninit<F>])) -> FlexTensor {
-    let length = shape[0] * shape[1];
+pub(super) unsafe fn filled<F: Float>(shape: impl Into<Shape>, fill: impl FnOnce(&mut [MaybeUninit<F>])) -> FlexTensor {
+    let shape = shape.into();
+    let length = shape.num_elements();
     let mut numbers = Vec::with_capacity(length);
     fill(&mut numbers.spare_capacity_mut()[..length]);
     // SAFETY: the capacity is at least `length`, and the caller promises that `fill` has written that many.

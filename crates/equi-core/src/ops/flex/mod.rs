@@ -5,8 +5,10 @@ mod edges;
 mod feature_map;
 mod float;
 mod gate;
+mod heads;
 mod memory;
 mod norm_gelu;
+mod radial_network;
 mod radial_product;
 mod segments;
 mod simd;
@@ -18,7 +20,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 
 use super::composed;
-use super::extension::{BackendSegments, EdgeGradients, RowOps};
+use super::extension::{BackendSegments, EdgeGradients, NetworkGradients, RowOps};
 
 /// Calls a kernel in the precision of a tensor, or something else where there is none.
 macro_rules! in_precision {
@@ -91,6 +93,43 @@ impl RowOps for Flex {
         in_precision!(values, segments::sum(values, &segments.host), composed::sum_rows::<Self>(values, segments))
     }
 
+    fn head_products(
+        segment_values: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        segments: BackendSegments<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        in_precision!(
+            values,
+            heads::head_products(segment_values, values, &segments.host, heads),
+            composed::head_products::<Self>(segment_values, values, segments, heads)
+        )
+    }
+
+    fn head_sums(
+        values: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        segments: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        in_precision!(
+            values,
+            heads::head_sums(values, weights, &segments.host),
+            composed::head_sums::<Self>(values, weights, segments)
+        )
+    }
+
+    fn head_spread(
+        segment_values: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        segments: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        in_precision!(
+            segment_values,
+            heads::head_spread(segment_values, weights, &segments.host),
+            composed::head_spread::<Self>(segment_values, weights, segments)
+        )
+    }
+
     fn combine_edges(
         received: FloatTensor<Self>,
         sent: FloatTensor<Self>,
@@ -159,6 +198,49 @@ impl RowOps for Flex {
             radial_product::gradient([features, hidden, angular, weight], &senders.host, gradient, needed),
             composed::radial_product_gradient::<Self>(features, hidden, angular, weight, senders, gradient, needed)
         )
+    }
+
+    fn radial_network(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        next_weight: FloatTensor<Self>,
+        next_bias: FloatTensor<Self>,
+        next_scale: FloatTensor<Self>,
+        next_shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let layers = [[weight, bias, scale, shift], [next_weight, next_bias, next_scale, next_shift]];
+        in_precision!(
+            x,
+            radial_network::radial_network(x, layers, epsilon),
+            composed::radial_network::<Self>(x, layers, epsilon)
+        )
+    }
+
+    fn radial_network_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        next_weight: FloatTensor<Self>,
+        next_bias: FloatTensor<Self>,
+        next_scale: FloatTensor<Self>,
+        next_shift: FloatTensor<Self>,
+        epsilon: f64,
+        gradient: FloatTensor<Self>,
+        by_x: bool,
+    ) -> NetworkGradients<Self> {
+        let layers = [[weight, bias, scale, shift], [next_weight, next_bias, next_scale, next_shift]];
+        let (by_x, [[a, b, c, d], [e, f, g, h]]) = in_precision!(
+            x,
+            radial_network::gradient(x, layers, epsilon, gradient, by_x),
+            composed::radial_network_gradient::<Self>(x, layers, epsilon, gradient, by_x)
+        );
+        (by_x, a, b, c, d, e, f, g, h)
     }
 
     fn norm_gelu(

@@ -6,7 +6,7 @@ use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::activation::add_rows;
-use super::float::Float;
+use super::float::{Float, dot};
 use super::memory::{contiguous, dims, filled, is_large, numbers, own_numbers, tensor};
 use super::simd::kernel;
 
@@ -15,35 +15,32 @@ const ROWS: usize = 64;
 
 /// The sum of the numbers, in 16 sums side by side.
 #[inline(always)]
-fn sum<F: Float>(numbers: impl Fn(usize) -> F, count: usize) -> F {
+fn sum<F: Float>(numbers: &[F], term: impl Fn(F) -> F) -> F {
     let mut lanes = [F::ZERO; 16];
-    let whole = count / 16 * 16;
-    for first in (0..whole).step_by(16) {
-        for (lane, sum) in lanes.iter_mut().enumerate() {
-            *sum += numbers(first + lane);
+    let (chunks, rest) = numbers.as_chunks::<16>();
+    for chunk in chunks {
+        for lane in 0..16 {
+            lanes[lane] += term(chunk[lane]);
         }
     }
-    for (lane, place) in (whole..count).enumerate() {
-        lanes[lane] += numbers(place);
+    for (lane, &number) in lanes.iter_mut().zip(rest) {
+        *lane += term(number);
     }
-    let mut total = F::ZERO;
-    for lane in lanes {
-        total += lane;
+    let mut width = 8;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+        width /= 2;
     }
-    total
+    lanes[0]
 }
 
 /// The mean of a row, and one over its deviation.
 #[inline(always)]
 fn moments<F: Float>(row: &[F], epsilon: F, share: F) -> (F, F) {
-    let mean = sum(|place| row[place], row.len()) * share;
-    let variance = sum(
-        |place| {
-            let centred = row[place] - mean;
-            centred * centred
-        },
-        row.len(),
-    ) * share;
+    let mean = sum(row, |number| number) * share;
+    let variance = sum(row, |number| (number - mean) * (number - mean)) * share;
     (mean, F::ONE / (variance + epsilon).square_root())
 }
 
@@ -55,10 +52,11 @@ fn distribution<F: Float, S: pulp::Simd>(y: F) -> F {
 }
 
 kernel! {
-    fn norm_gelu_rows<'a, F | S>(x: &'a [F], scale: &'a [F], shift: &'a [F], epsilon: F, output: &'a mut [MaybeUninit<F>]) {
+    /// Rows of the output are `stride` apart.
+    fn norm_gelu_rows<'a, F | S>(x: &'a [F], scale: &'a [F], shift: &'a [F], epsilon: F, output: &'a mut [MaybeUninit<F>], stride: usize) {
         let channels = scale.len();
         let share = F::ONE / F::from_elem(channels as f64);
-        for (x, output) in x.chunks_exact(channels).zip(output.chunks_exact_mut(channels)) {
+        for (x, output) in x.chunks_exact(channels).zip(output.chunks_mut(stride)) {
             let (mean, inverse) = moments(x, epsilon, share);
             for (((output, &x), &scale), &shift) in output.iter_mut().zip(x).zip(scale).zip(shift) {
                 let y = ((x - mean) * inverse).mul_add::<S>(scale, shift);
@@ -99,8 +97,8 @@ kernel! {
                 *by_shift += by_y;
                 *gradient = by_y * scale;
             }
-            let across = sum(|place| gradient[place], channels) * share;
-            let along = sum(|place| gradient[place] * normal[place], channels) * share;
+            let across = sum(gradient, |number| number) * share;
+            let along = dot::<F, S>(gradient, &normal) * share;
             for (gradient, &normal) in gradient.iter_mut().zip(&normal) {
                 *gradient = (*gradient - across - normal * along) * inverse;
             }
@@ -117,9 +115,9 @@ pub(super) fn norm_gelu<F: Float>(arguments: [FlexTensor; 3], epsilon: f64) -> F
     let fill = |output: &mut [MaybeUninit<F>]| {
         if is_large(8 * x.len()) {
             let work = output.par_chunks_mut(piece).zip(x.par_chunks(piece));
-            work.for_each(|(output, x)| norm_gelu_rows(x, scale, shift, epsilon, output));
+            work.for_each(|(output, x)| norm_gelu_rows(x, scale, shift, epsilon, output, shape[1]));
         } else {
-            norm_gelu_rows(x, scale, shift, epsilon, output);
+            norm_gelu_rows(x, scale, shift, epsilon, output, shape[1]);
         }
     };
     // SAFETY: input and output have the same rows, of as many channels as there are scales, and every row is written.
