@@ -1,4 +1,4 @@
-//! Operations on rows that belong to segments: edges to nodes, nodes to graphs.
+//! Operations on rows that belong to segments: edges to nodes, nodes to graphs; spherical harmonics and tensor products.
 //!
 //! [`gather`] and [`segment_sum`] are each other's adjoint, so each is the other's gradient. All are correct when a segment
 //! occurs many times, once or never, on every backend.
@@ -12,6 +12,7 @@ mod extension;
 #[cfg(feature = "flex")]
 mod flex;
 mod memory;
+mod o3;
 mod radial_network;
 mod radial_product;
 mod segments;
@@ -20,6 +21,10 @@ pub use activation::{bias_silu, gate, gelu, norm_gelu, silu};
 pub use edges::edge_silu;
 pub use extension::{BackendSegments, EdgeGradients, RowOps};
 pub use memory::{release_memory, retain_memory};
+pub use o3::{
+    CoupledPath, Couplings, HarmonicRecursion, ProductGradients, ProductOps, spherical_harmonics, uvu_messages,
+    uvu_product, uvw_product,
+};
 pub use radial_network::{RadialLayer, radial_network};
 pub use radial_product::radial_product;
 pub use segments::{Rows, Segments, gather, segment_max, segment_mean, segment_softmax, segment_sum};

@@ -6,6 +6,7 @@ mod float;
 mod gate;
 mod memory;
 mod norm_gelu;
+mod o3;
 mod radial_product;
 mod segments;
 mod simd;

@@ -28,21 +28,21 @@ const HELD: usize = if cfg!(test) { 1 << 8 } else { 1 << 21 };
 
 /// A matrix in memory: where it begins, and how far apart its rows are. Columns lie side by side.
 #[derive(Clone, Copy)]
-struct View<'a, F> {
-    numbers: &'a [F],
-    stride: usize,
+pub(super) struct View<'a, F> {
+    pub numbers: &'a [F],
+    pub stride: usize,
 }
 
 /// How a product is to be read.
 #[derive(Clone, Copy)]
-enum Turned {
+pub(super) enum Turned {
     Neither,
     Left,
     Right,
 }
 
 /// `c = a b`, or `c += a b`, where `turned` says which factor is transposed: `c [m, n]`, sum over `k`.
-fn multiply<F: Float>(
+pub(super) fn multiply<F: Float>(
     [m, k, n]: [usize; 3],
     a: View<F>,
     b: View<F>,
