@@ -212,7 +212,8 @@ fn assert_harmonics(setting: &Setting, harmonics: &SphericalHarmonics, rows: usi
         // Differences are worse for short vectors, where directions turn fast.
         let length = at[row].iter().map(|x| x * x).sum::<f64>().sqrt();
         let scale = wanted.iter().fold(1.0, |scale: f64, value| scale.max(value.abs()));
-        let bound = setting.tolerance.max(1e-6) * if normalize && length > 0.0 { 10.0 / length.min(1.0).powi(5) } else { 10.0 };
+        let bound =
+            setting.tolerance.max(1e-6) * if normalize && length > 0.0 { 10.0 / length.min(1.0).powi(5) } else { 10.0 };
         for (given, wanted) in given.iter().zip(wanted) {
             assert!((given - wanted).abs() <= bound * scale, "gradient of {what}, row {row}: {given} for {wanted}");
         }
@@ -280,7 +281,8 @@ impl Case {
         let mut outputs: Vec<Option<Tensor<3>>> = vec![None; self.out.blocks().len()];
         let mut place = 0;
         for path in &self.paths {
-            let (a, b, c) = (self.first.blocks()[path.first], self.second.blocks()[path.second], self.out.blocks()[path.out]);
+            let (a, b, c) =
+                (self.first.blocks()[path.first], self.second.blocks()[path.second], self.out.blocks()[path.out]);
             let [d1, d2, d3] = [a, b, c].map(|block| block.irrep.dim());
             let x = x.clone().narrow(1, starts1[path.first].start, a.dim()).reshape([rows, a.mul, 1, d1, 1]);
             let y = y.clone().narrow(1, starts2[path.second].start, b.dim()).reshape([rows, 1, b.mul, 1, d2]);
@@ -407,12 +409,7 @@ fn the_product_uvw_is_its_formula() {
             let mut paths = case.paths.clone();
             // What no path reaches is zero.
             paths.retain(|path| number != 3 || path.out != 2);
-            let case = Case {
-                first: case.first.clone(),
-                second: case.second.clone(),
-                out: case.out.clone(),
-                paths,
-            };
+            let case = Case { first: case.first.clone(), second: case.second.clone(), out: case.out.clone(), paths };
             let couplings = Arc::new(Couplings::uvw(&case.first, &case.second, &case.out, &case.paths).expect("paths"));
             let [a, b, _] = case.columns();
             for rows in [1, 2, 67] {

@@ -4,6 +4,7 @@ mod coupling;
 mod disjoint;
 mod harmonics;
 mod planes;
+mod stream;
 mod uvu;
 mod uvw;
 mod vector;

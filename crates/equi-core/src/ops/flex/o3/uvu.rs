@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::coupling::{Path, Table};
 use super::disjoint::Disjoint;
 use super::planes::Planes;
+use super::stream::{fence, is_streamed, write};
 use super::vector::Vector;
 use crate::ops::flex::float::Float;
 use crate::ops::flex::memory::is_large;
@@ -103,10 +104,12 @@ struct Scratch<F> {
     by_y: Vec<F>,
     by_w: Vec<F>,
     by_matrices: Vec<F>,
+    /// A row on its way past the caches; none if rows do not take it.
+    row: Vec<MaybeUninit<F>>,
 }
 
 impl<F: Vector> Scratch<F> {
-    fn new(table: &Table<F>, [by_x, by_y, by_w]: [bool; 3]) -> Self {
+    fn new(table: &Table<F>, [by_x, by_y, by_w]: [bool; 3], streamed: bool) -> Self {
         let zeros = |size: usize, needed: bool| vec![F::ZERO; if needed { size } else { 0 }];
         Self {
             x: zeros(table.first.size, true),
@@ -117,6 +120,10 @@ impl<F: Vector> Scratch<F> {
             by_y: zeros(table.columns[1] * table.width, by_y),
             by_w: zeros(table.weight_lanes, by_w),
             by_matrices: zeros(table.matrices * table.width, by_y),
+            row: vec![
+                MaybeUninit::uninit();
+                if streamed { table.columns[2].max(table.columns[0]).max(table.weights) } else { 0 }
+            ],
         }
     }
 }
@@ -184,7 +191,7 @@ impl<F: Vector> pulp::WithSimd for Multiply<'_, F> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { arguments, x, nodes, scratch, output } = self;
         let table = arguments.table;
-        let Scratch { x: x_scratch, w, z, matrices, .. } = scratch;
+        let Scratch { x: x_scratch, w, z, matrices, row, .. } = scratch;
         for (node, output) in nodes.zip(output.chunks_exact_mut(table.columns[2])) {
             let mut add = false;
             for edge in edges_of(arguments.graph.map(|graph| graph.receivers), node) {
@@ -201,8 +208,9 @@ impl<F: Vector> pulp::WithSimd for Multiply<'_, F> {
             if !add {
                 z.fill(F::ZERO);
             }
-            table.out.collect(z, output);
+            write(row, output, |output| table.out.collect(z, output));
         }
+        fence();
     }
 }
 
@@ -216,7 +224,8 @@ pub(super) fn multiply<F: Vector>(arguments: &Arguments<F>, output: &mut [MaybeU
         let nodes = piece * PIECE..(piece * PIECE + PIECE).min(nodes);
         pulp::Arch::new().dispatch(Multiply { arguments, x, nodes, scratch, output });
     };
-    let scratch = || Scratch::new(table, [false; 3]);
+    let streamed = is_streamed(output.len());
+    let scratch = || Scratch::new(table, [false; 3], streamed);
     if is_large(arguments.edges * table.out.size) {
         output.par_chunks_mut(PIECE * table.columns[2]).enumerate().for_each_init(scratch, work);
     } else {
@@ -253,7 +262,7 @@ impl<F: Vector> pulp::WithSimd for Gradient<'_, F> {
         let Self { arguments, gradient, piece, nodes, scratch, gradients } = self;
         let table = arguments.table;
         let [by_x, by_y, by_w] = gradients.needed;
-        let Scratch { x, w, z, matrices, by_x: x_sums, by_y: y_sums, by_w: w_sums, by_matrices } = scratch;
+        let Scratch { x, w, z, matrices, by_x: x_sums, by_y: y_sums, by_w: w_sums, by_matrices, row: buffer } = scratch;
         let shared = by_w && arguments.shared;
         w_sums.fill(F::ZERO);
         for node in nodes {
@@ -287,18 +296,21 @@ impl<F: Vector> pulp::WithSimd for Gradient<'_, F> {
                 }
                 if by_w && !shared {
                     // SAFETY: as above.
-                    collect_weights(table, w_sums, unsafe { gradients.by_w.row(edge) });
+                    let row = unsafe { gradients.by_w.row(edge) };
+                    write(buffer, row, |row| collect_weights(table, w_sums, row));
                 }
             }
             if by_x {
                 // SAFETY: every node is in one piece.
-                table.first.collect(x_sums, unsafe { gradients.by_x.row(node) });
+                let row = unsafe { gradients.by_x.row(node) };
+                write(buffer, row, |row| table.first.collect(x_sums, row));
             }
         }
         if shared {
             // SAFETY: every piece has a row.
             collect_weights(table, w_sums, unsafe { gradients.by_w.row(piece) });
         }
+        fence();
     }
 }
 
@@ -329,7 +341,7 @@ pub(super) fn gradient<F: Vector>(arguments: &Arguments<F>, gradient: &[F], grad
         let nodes = piece * size..(piece * size + size).min(nodes);
         pulp::Arch::new().dispatch(Gradient { arguments, gradient, piece, nodes, scratch, gradients });
     };
-    let scratch = || Scratch::new(table, gradients.needed);
+    let scratch = || Scratch::new(table, gradients.needed, is_streamed(arguments.edges * table.out.size));
     if is_large(arguments.edges * table.out.size) {
         (0..pieces(arguments)).into_par_iter().for_each_init(scratch, work);
     } else {
