@@ -1,7 +1,9 @@
 //! Spherical harmonics and tensor products on flex, in single and double precision.
 
+#[allow(clippy::needless_range_loop)] // One index for several arrays.
 mod coupling;
 mod disjoint;
+#[allow(clippy::needless_range_loop)] // As above.
 mod harmonics;
 mod planes;
 mod stream;
