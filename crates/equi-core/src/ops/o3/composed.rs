@@ -456,11 +456,12 @@ mod tests {
     fn products_are_those_of_the_kernels() {
         let [first, second] = ["5x0e+3x1o+2x2e", "0e+1o+2e"].map(|irreps| irreps.parse::<Irreps>().unwrap());
         // A block that nothing reaches.
-        let [same, out] = ["5x0e+3x1o+2x2e+2x4e+1x5e", "4x0e+2x1o+3x2e+1x5e"].map(|irreps| irreps.parse().unwrap());
+        let [same, out] =
+            ["5x0e+3x1o+2x2e+2x4e+1x5e", "4x0e+2x1o+3x2e+1x5e"].map(|irreps| irreps.parse::<Irreps>().unwrap());
         let copies = |path: &CoupledPath| first.blocks()[path.first].mul == same.blocks()[path.out].mul;
         let equal: Vec<CoupledPath> = paths(&first, &second, &same).into_iter().filter(copies).collect();
         let uvu = Arc::new(Couplings::uvu(&first, &second, &same, &equal).unwrap());
-        let several = "2x0e+3x1o".parse().unwrap();
+        let several: Irreps = "2x0e+3x1o".parse().unwrap();
         let uvw = Arc::new(Couplings::uvw(&first, &several, &out, &paths(&first, &several, &out)).unwrap());
         let rows = 9;
         for (weight_rows, needed) in [1, rows].into_iter().flat_map(|rows| NEEDED.map(|needed| (rows, needed))) {

@@ -143,6 +143,9 @@ impl<F: Vector> Block<F> {
     }
 }
 
+/// Four columns of the points of a block: rows are written and read by fours.
+type Quads<F> = [[F; 4]; BLOCK];
+
 struct Forward<'a, F> {
     recursion: &'a Recursion<F>,
     points: &'a [F],
@@ -153,23 +156,27 @@ impl<F: Vector> pulp::WithSimd for Forward<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    #[allow(unsafe_code)] // With checks of every place the compiler stores more slowly.
     fn with_simd<S: Simd>(self, _: S) {
         let Self { recursion, points, output } = self;
-        let columns = recursion.columns.len();
+        let columns = recursion.columns();
+        let (fours, rest) = recursion.columns.as_chunks::<4>();
         let mut harmonics = vec![[F::ZERO; BLOCK]; (recursion.lmax + 1) * (recursion.lmax + 1)];
+        let mut quads: Vec<Quads<F>> = vec![[[F::ZERO; 4]; BLOCK]; fours.len()];
         for (points, output) in points.chunks(3 * BLOCK).zip(output.chunks_mut(columns * BLOCK)) {
             recursion.harmonics::<S>(recursion.lmax, &Block::new(points, recursion.normalize), &mut harmonics);
-            let count = points.len() / 3;
-            assert!(output.len() == count * columns && count <= BLOCK, "a row for every point");
-            for point in 0..count {
-                for (column, &component) in recursion.columns.iter().enumerate() {
-                    // SAFETY: `point < count` and `column < columns`, and the output is as long as asserted; components are those of
-                    // degrees up to `lmax`.
-                    unsafe {
-                        let harmonic = *harmonics.get_unchecked(component).get_unchecked(point);
-                        output.get_unchecked_mut(point * columns + column).write(harmonic);
-                    }
+            for (quads, &components) in quads.iter_mut().zip(fours) {
+                let [a, b, c, d] = components.map(|component| &harmonics[component]);
+                for point in 0..BLOCK {
+                    quads[point] = [a[point], b[point], c[point], d[point]];
+                }
+            }
+            for (point, row) in output.chunks_exact_mut(columns).enumerate() {
+                let (row_fours, row_rest) = row.as_chunks_mut::<4>();
+                for (row, quads) in row_fours.iter_mut().zip(&quads) {
+                    row.write_copy_of_slice(&quads[point]);
+                }
+                for (number, &component) in row_rest.iter_mut().zip(rest) {
+                    number.write(harmonics[component][point]);
                 }
             }
         }
@@ -187,28 +194,42 @@ impl<F: Vector> pulp::WithSimd for Gradient<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    #[allow(unsafe_code)] // As in `Forward`.
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { recursion, points, gradient, output } = self;
-        let columns = recursion.columns.len();
+        let columns = recursion.columns();
         let size = (recursion.lmax + 1) * (recursion.lmax + 1);
         let mut harmonics = vec![[F::ZERO; BLOCK]; size];
         let mut by_harmonics = vec![[F::ZERO; BLOCK]; size];
         let mut by_axes = [[F::ZERO; BLOCK]; 3];
+        let (fours, rest) = recursion.columns.as_chunks::<4>();
+        let mut quads: Vec<Quads<F>> = vec![[[F::ZERO; 4]; BLOCK]; fours.len()];
+        let mut rest_rows = vec![[F::ZERO; BLOCK]; rest.len()];
         let work = points.chunks(3 * BLOCK).zip(gradient.chunks(columns * BLOCK));
         for ((points, gradient), output) in work.zip(output.chunks_mut(3 * BLOCK)) {
             let block = Block::new(points, recursion.normalize);
             recursion.harmonics::<S>(recursion.lmax.saturating_sub(1), &block, &mut harmonics);
-            let count = points.len() / 3;
-            assert!(gradient.len() == count * columns && count <= BLOCK, "a row for every point");
+            for (point, row) in gradient.chunks_exact(columns).enumerate() {
+                let (row_fours, row_rest) = row.as_chunks::<4>();
+                for (row, quads) in row_fours.iter().zip(&mut quads) {
+                    quads[point] = *row;
+                }
+                for (&number, rest) in row_rest.iter().zip(&mut rest_rows) {
+                    rest[point] = number;
+                }
+            }
             by_harmonics.fill([F::ZERO; BLOCK]);
-            for point in 0..count {
-                for (column, &component) in recursion.columns.iter().enumerate() {
-                    // SAFETY: as in `Forward`.
-                    unsafe {
-                        *by_harmonics.get_unchecked_mut(component).get_unchecked_mut(point) +=
-                            *gradient.get_unchecked(point * columns + column);
+            for (quads, components) in quads.iter().zip(fours) {
+                for (place, &component) in components.iter().enumerate() {
+                    let sums = &mut by_harmonics[component];
+                    for point in 0..BLOCK {
+                        sums[point] += quads[point][place];
                     }
+                }
+            }
+            for (numbers, &component) in rest_rows.iter().zip(rest) {
+                let sums = &mut by_harmonics[component];
+                for point in 0..BLOCK {
+                    sums[point] += numbers[point];
                 }
             }
             for lanes in 0..BLOCK / F::width::<S>() {
@@ -250,7 +271,7 @@ impl<F: Vector> pulp::WithSimd for Gradient<'_, F> {
 
 /// Writes the harmonics of the points, `[points, columns]`.
 pub(super) fn forward<F: Vector>(recursion: &Recursion<F>, points: &[F], output: &mut [MaybeUninit<F>]) {
-    let columns = recursion.columns.len();
+    let columns = recursion.columns();
     let work = |(points, output): (&[F], &mut [MaybeUninit<F>])| {
         pulp::Arch::new().dispatch(Forward { recursion, points, output });
     };
@@ -268,7 +289,7 @@ pub(super) fn gradient<F: Vector>(
     gradient: &[F],
     output: &mut [MaybeUninit<F>],
 ) {
-    let columns = recursion.columns.len();
+    let columns = recursion.columns();
     let work = |((points, gradient), output): ((&[F], &[F]), &mut [MaybeUninit<F>])| {
         pulp::Arch::new().dispatch(Gradient { recursion, points, gradient, output });
     };
