@@ -1,12 +1,16 @@
-"""e3nn (github.com/e3nn/e3nn), as a peer to measure against: spherical harmonics and tensor products.
+"""e3nn (github.com/e3nn/e3nn), as a peer to measure against: spherical harmonics and tensor products. With `--variants` of run.py also
+sphericart (github.com/lab-cosmo/sphericart) for the harmonics: its NumPy package, whose kernels are those of its PyTorch package.
 
     python o3.py --serve            the process that run.py drives
+    python o3.py --serve --sphericart
     python o3.py --record FOLDER    small workloads with their results, for tests/golden/o3_peer
 """
 
 import argparse
 import pathlib
 
+import numpy
+import sphericart
 import torch
 from e3nn import o3
 from safetensors.torch import load_file, save_file
@@ -123,8 +127,33 @@ def record(folder):
         save_file({k: t.contiguous() for k, t in tensors.items()}, folder / f"{name}.safetensors")
 
 
-def variants(_):
-    return {}
+def variants(workload):
+    return {"sphericart": (["--sphericart"], workload)} if workload.startswith("harmonics") else {}
+
+
+class Sphericart:
+    """The harmonics of sphericart, whose polar axis is z and whose squares integrate to one: what is timed gives these."""
+
+    SCALE = (4 * numpy.pi) ** 0.5
+
+    def __init__(self, layer, tensors):
+        _, degree, _ = layer
+        points = tensors["in.points"].numpy()
+        self.points = numpy.ascontiguousarray(points[:, [2, 0, 1]])
+        self.cotangent = tensors["cotangent"].numpy()
+        self.call = sphericart.SphericalHarmonics(degree)
+        self.parameters = 0
+
+    def forward(self):
+        return self.call.compute(self.points)
+
+    def backward(self):
+        _, slopes = self.call.compute_with_gradients(self.points)
+        return numpy.einsum("nac,nc->na", slopes, self.cotangent)
+
+    def results(self):
+        gradient = self.backward()[:, [1, 2, 0]] * self.SCALE
+        return {"out": torch.from_numpy(self.forward() * self.SCALE), "grad.points": torch.from_numpy(gradient)}
 
 
 class Workload:
@@ -156,12 +185,14 @@ class Workload:
 
 
 def load(name, path, exact, options):
-    return Workload(LAYERS[name], load_file(path, options.device), exact)
+    tensors = load_file(path, options.device)
+    return Sphericart(LAYERS[name], tensors) if options.sphericart else Workload(LAYERS[name], tensors, exact)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", type=pathlib.Path, metavar="FOLDER", help="write small workloads and their results here")
+    parser.add_argument("--sphericart", action="store_true", help="the harmonics of sphericart")
     arguments = options(parser)
     if arguments.record:
         record(arguments.record)

@@ -160,6 +160,15 @@ pub enum Error {
         /// The largest sum of degrees there is.
         highest: usize,
     },
+    /// A path of a tensor product that multiplies what cannot be multiplied so.
+    #[error(
+        "path {path} of the product: there is no such block, its blocks have no copies or others than the mode gives, or the product of its \
+         irreps does not contain the output"
+    )]
+    NotCoupled {
+        /// Its number.
+        path: usize,
+    },
     /// Index symmetries of a tensor that make no sense.
     #[error("index symmetries `{formula}`: {message}; write them like `ij=ji` or `ijk=jki=-jik`")]
     InvalidFormula {

@@ -15,12 +15,15 @@
 //!
 //! (the associated Legendre recursion, normalised), which is stable. Values and order are e3nn's.
 
-use burn::tensor::{Tensor, TensorData};
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
 
 use super::{Irrep, Irreps};
+use crate::ops::{HarmonicRecursion, spherical_harmonics};
 
 /// Shorter vectors have no direction.
-const SHORTEST: f64 = 1e-12;
+pub(crate) const SHORTEST: f64 = 1e-12;
 
 /// What the squared norm of `Y_l` is on the unit sphere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -113,55 +116,7 @@ impl SphericalHarmonics {
     pub fn forward(&self, vectors: Tensor<2>) -> Tensor<2> {
         let [rows, columns] = vectors.dims();
         assert_eq!(columns, 3, "spherical harmonics are of vectors [rows, 3], not [{rows}, {columns}]");
-        let (device, dtype) = (vectors.device(), vectors.dtype());
-        let Some(&lmax) = self.degrees.iter().max().filter(|_| rows > 0) else {
-            return Tensor::zeros([rows, self.dim()], (&device, dtype));
-        };
-        // Rows of components: every operation runs along the points.
-        let points = vectors.swap_dims(0, 1);
-        let (points, squares) = if self.normalize { directions(points) } else { with_squares(points) };
-        let (x, y, z) =
-            (points.clone().narrow(0, 0, 1), points.clone().narrow(0, 1, 1), points.clone().narrow(0, 2, 1));
-        // (s, c) of order m + 1 is z (s, c) + (x, -x) (c, s) of order m.
-        let turn = Tensor::cat(vec![x.clone(), -x.clone()], 0);
-        let mut sectoral = Tensor::cat(vec![x, z.clone()], 0);
-
-        let constants: Vec<f64> = (2..=lmax).flat_map(|l| self.constants(l)).collect();
-        let count = constants.len();
-        let constants = (count > 0).then(|| {
-            Tensor::<2>::from_data(TensorData::new(constants, [count, 1]), (&device.clone().without_autodiff(), dtype))
-        });
-        let mut read = 0;
-        let mut take = |length: usize| {
-            read += length;
-            constants.clone().expect("degrees from 2 have constants").narrow(0, read - length, length)
-        };
-
-        let mut harmonics: Vec<Tensor<2>> = Vec::with_capacity(lmax + 1);
-        let scale = |l| self.normalization.factor(l);
-        harmonics.push(Tensor::full([1, rows], scale(0), (&device, dtype)));
-        if lmax > 0 {
-            harmonics.push(points * (3f64.sqrt() * scale(1)));
-        }
-        for l in 2..=lmax {
-            let (inner, outer) = (2 * l - 3, 2 * l - 1);
-            let risen = harmonics[l - 1].clone() * take(outer) * y.clone();
-            let lowered = harmonics[l - 2].clone() * take(inner) * squares.clone();
-            sectoral = z.clone() * sectoral.clone() + turn.clone() * sectoral.flip([0]);
-            let ends = sectoral.clone() * (highest_order(l) * scale(l));
-            harmonics.push(Tensor::cat(
-                vec![
-                    ends.clone().narrow(0, 0, 1),
-                    risen.clone().narrow(0, 0, 1),
-                    risen.clone().narrow(0, 1, inner) - lowered,
-                    risen.narrow(0, outer - 1, 1),
-                    ends.narrow(0, 1, 1),
-                ],
-                0,
-            ));
-        }
-        let wanted: Vec<_> = self.degrees.iter().map(|&l| harmonics[l].clone()).collect();
-        Tensor::cat(wanted, 0).swap_dims(0, 1)
+        spherical_harmonics(vectors, &Arc::new(HarmonicRecursion::new(self)))
     }
 
     /// The harmonics of one vector, on the host.
@@ -196,13 +151,23 @@ impl SphericalHarmonics {
         self.degrees.iter().flat_map(scaled).collect()
     }
 
-    /// The factors of degree `l`: of degree `l - 1` for the orders that it has, then of degree `l - 2`.
-    fn constants(&self, l: usize) -> Vec<f64> {
+    /// The factors of degree `l >= 2`: of degree `l - 1` for the orders that it has, and of degree `l - 2`.
+    pub(crate) fn constants(&self, l: usize) -> [Vec<f64>; 2] {
         let (to, orders) =
             (self.normalization.factor(l), |highest: usize| (0..=2 * highest).map(move |i| i.abs_diff(highest)));
         let rise = orders(l - 1).map(|m| rise_factor(l, m) * to / self.normalization.factor(l - 1));
         let lower = orders(l - 2).map(|m| lower_factor(l, m) * to / self.normalization.factor(l - 2));
-        rise.chain(lower).collect()
+        [rise.collect(), lower.collect()]
+    }
+
+    /// How large they are.
+    pub(crate) fn normalization(&self) -> Normalization {
+        self.normalization
+    }
+
+    /// Whether they are of directions.
+    pub(crate) fn normalize(&self) -> bool {
+        self.normalize
     }
 }
 
@@ -217,21 +182,6 @@ fn lower_factor(l: usize, m: usize) -> f64 {
 }
 
 /// The factor of `s_l` and `c_l` in degree `l >= 1`: `sqrt(2 (2 l + 1)!! / (2 l)!!)`, which is `sqrt 3` for `l = 1`.
-fn highest_order(l: usize) -> f64 {
+pub(crate) fn highest_order(l: usize) -> f64 {
     (1..=l).fold(2.0, |square, k| square * (2 * k + 1) as f64 / (2 * k) as f64).sqrt()
-}
-
-/// Unit vectors, and their squared norms: 1, or 0 for vectors without direction.
-fn directions(points: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-    let (_, squares) = with_squares(points.clone());
-    let none = squares.clone().lower_elem(SHORTEST * SHORTEST);
-    let inverse = squares.clamp_min(SHORTEST * SHORTEST).sqrt().recip().mask_fill(none.clone(), 0.0);
-    // On the sphere the harmonics depend on the direction alone, and so the squares need no gradient.
-    let constant = inverse.clone().detach().ones_like().mask_fill(none, 0.0);
-    (points * inverse, constant)
-}
-
-/// Vectors as they are, and their squared norms.
-fn with_squares(points: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-    (points.clone(), points.square().sum_dim(0))
 }

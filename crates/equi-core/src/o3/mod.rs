@@ -26,6 +26,7 @@ mod wigner_d;
 
 pub use angles::{angles_to_point, point_to_angles};
 pub use harmonics::{Normalization, SphericalHarmonics};
+pub(crate) use harmonics::{SHORTEST, highest_order};
 pub use irrep::{Irrep, MulIrrep, Parity};
 pub use irreps::{Irreps, SortedIrreps};
 pub use radial::{Cutoff, RadialBasis, RadialFunction, soft_unit_step};

@@ -378,7 +378,7 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
 }
 
 /// The tensors, and the nodes that keep them in the graph.
-fn parts<B: Backend, C: CheckpointStrategy, const N: usize>(
+pub(super) fn parts<B: Backend, C: CheckpointStrategy, const N: usize>(
     tensors: [FloatTensor<Autodiff<B, C>>; N],
 ) -> ([FloatTensor<B>; N], [NodeGuard; N]) {
     let nodes = tensors.each_ref().map(|tensor| tensor.node());
@@ -386,7 +386,7 @@ fn parts<B: Backend, C: CheckpointStrategy, const N: usize>(
 }
 
 /// The same segments: integers are not recorded.
-fn inner<B: RowOps, C: CheckpointStrategy>(segments: BackendSegments<Autodiff<B, C>>) -> BackendSegments<B> {
+pub(super) fn inner<B: RowOps, C: CheckpointStrategy>(segments: BackendSegments<Autodiff<B, C>>) -> BackendSegments<B> {
     let BackendSegments { ids, offsets, order, host } = segments;
     BackendSegments { ids, offsets, order, host }
 }

@@ -1,4 +1,5 @@
-//! Operations that Burn's backends do not have, or not as fast: on rows that belong to segments (edges to nodes, nodes to graphs), and on images.
+//! Operations that Burn's backends do not have, or not as fast: on rows that belong to segments (edges to nodes, nodes to graphs), spherical harmonics
+//! and tensor products, and on images.
 //!
 //! [`gather`] and [`segment_sum`] are each other's adjoint, so each is the other's gradient. All are correct when a segment
 //! occurs many times, once or never, on every backend.
@@ -14,6 +15,7 @@ mod feature_map;
 mod flex;
 mod heads;
 mod memory;
+mod o3;
 mod radial_network;
 mod radial_product;
 mod segments;
@@ -25,6 +27,10 @@ pub use extension::{BackendSegments, EdgeGradients, NetworkGradients, RowOps};
 pub use feature_map::{FeatureMapOps, PoolWindow, elu, max_pool2d};
 pub use heads::{head_products, head_sums};
 pub use memory::{release_memory, retain_memory};
+pub use o3::{
+    CoupledPath, Couplings, HarmonicRecursion, ProductGradients, ProductOps, spherical_harmonics, uvu_messages,
+    uvu_product, uvw_product,
+};
 pub use radial_network::{RadialLayer, radial_network};
 pub use radial_product::radial_product;
 pub use segments::{Rows, Segments, gather, segment_highest, segment_max, segment_mean, segment_softmax, segment_sum};

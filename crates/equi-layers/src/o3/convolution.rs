@@ -12,7 +12,6 @@
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay};
 use burn::tensor::{Tensor, TensorCreationOptions};
 use equi_core::o3::{Irreps, MulIrrep};
-use equi_core::ops::{gather, segment_sum};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -254,10 +253,10 @@ impl PointConvolution {
         check("attributes of nodes", attributes.as_ref(), [graph.nodes(), config.node_attributes.dim()]);
         check("harmonics of edges", Some(&edges.harmonics), [graph.edges(), config.irreps_edge.dim()]);
         check("functions of distances", Some(&edges.radial), [graph.edges(), config.radial_functions]);
-        let sent = gather(self.send.forward(features.clone()), graph.senders());
+        let (sent, harmonics) = (self.send.forward(features.clone()), edges.harmonics.clone());
         let weights = self.radial.forward(edges.radial.clone());
-        let messages = self.product.forward_with(sent, edges.harmonics.clone(), weights);
-        let received = segment_sum(messages, graph.receivers()) * config.neighbours.sqrt().recip();
+        let received = self.product.messages(sent, harmonics, weights, graph.senders(), graph.receivers());
+        let received = received * config.neighbours.sqrt().recip();
         let received = self.receive.forward(received);
         match (&self.self_connection, attributes) {
             (Some(SelfConnection::Linear(linear)), _) => received + linear.forward(features),

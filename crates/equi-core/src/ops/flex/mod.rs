@@ -8,6 +8,7 @@ mod gate;
 mod heads;
 mod memory;
 mod norm_gelu;
+mod o3;
 mod radial_network;
 mod radial_product;
 mod segments;

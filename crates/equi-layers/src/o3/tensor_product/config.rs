@@ -5,6 +5,7 @@ use equi_core::o3::{Irrep, Irreps, MulIrrep};
 use serde::{Deserialize, Serialize};
 
 use super::contraction::Contraction;
+use super::fused::Fused;
 use super::path::Path;
 use super::{ConnectionMode, Instruction, TensorProduct};
 use crate::error::{LayerError, Result};
@@ -307,8 +308,12 @@ impl TensorProductConfig {
         let mut weights = Weights::new(self.seed, options);
         let weight_numel = paths.last().map_or(0, |path| path.weights.end);
         let weight = (self.own_weights && weight_numel > 0).then(|| weights.normal([weight_numel]));
-        let contractions = paths.iter().map(|path| Contraction::new(path, &weights)).collect::<Result<_>>()?;
-        Ok(TensorProduct::new(weight, contractions, paths, self.clone()))
+        let fused = Fused::new(self, &paths)?;
+        let contractions = match fused {
+            Some(Fused::Uvu(_)) => vec![],
+            _ => paths.iter().map(|path| Contraction::new(path, &weights)).collect::<Result<_>>()?,
+        };
+        Ok(TensorProduct::new(weight, contractions, fused, paths, self.clone()))
     }
 }
 

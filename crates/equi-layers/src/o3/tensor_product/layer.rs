@@ -3,20 +3,28 @@
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
 use equi_core::o3::Irreps;
+use equi_core::ops::{Segments, gather, segment_sum, uvu_messages, uvu_product, uvw_product};
 
 use super::contraction::Contraction;
+use super::fused::Fused;
 use super::{ConnectionMode, Path, TensorProductConfig};
 use crate::o3::columns::{join, mix, split};
 
 /// `z = sum over paths c W C x y` of two features of O(3); see [`TensorProductConfig`].
 ///
-/// Coefficients are dense small matrices, products of copies that a weight mixes are mixed for all paths to an output at once.
+/// Where all paths are of mode `uvu` with one copy in the second input, and have weights, the product is one operation,
+/// [`uvu_product`]; where all are of mode `uvw` and the weights are the same for all rows, [`uvw_product`]. Others are composed
+/// of tensor operations: coefficients are dense small matrices, and products of copies that a weight mixes are mixed for all paths to an
+/// output at once. Paths without copies do not count.
 #[derive(Module, Debug)]
 #[module(custom_display)]
 pub struct TensorProduct {
     /// `[weight_numel]`: path after path, each row-major in the shape of its mode; none if there are none, or every call gives them.
     pub weight: Option<Param<Tensor<1>>>,
+    /// None where no call needs them.
     contractions: Vec<Contraction>,
+    #[module(skip)]
+    fused: Option<Fused>,
     #[module(skip)]
     paths: Vec<Path>,
     #[module(skip)]
@@ -48,10 +56,11 @@ impl TensorProduct {
     pub(super) fn new(
         weight: Option<Param<Tensor<1>>>,
         contractions: Vec<Contraction>,
+        fused: Option<Fused>,
         paths: Vec<Path>,
         config: TensorProductConfig,
     ) -> Self {
-        Self { weight, contractions, paths, config }
+        Self { weight, contractions, fused, paths, config }
     }
 
     /// Multiplies with its own weights, if it takes any.
@@ -79,6 +88,31 @@ impl TensorProduct {
     /// If a shape is another.
     pub fn forward_with(&self, x1: Tensor<2>, x2: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
         self.multiply(x1, x2, Some(weight))
+    }
+
+    /// What the nodes of a graph receive: the sum over its edges of the product of the sender's features with those of the edge, with given
+    /// weights. By [`uvu_messages`] where the product is [`uvu_product`]; else every edge's product is taken, then summed.
+    ///
+    /// # Shapes
+    /// - `x1`: `[nodes that send, irreps_in1.dim()]`
+    /// - `x2`: `[edges, irreps_in2.dim()]`
+    /// - `weight`: `[1, weight_numel]` or `[edges, weight_numel]`
+    /// - output: `[nodes that receive, irreps_out.dim()]`
+    ///
+    /// # Panics
+    /// If a shape is another.
+    pub fn messages(
+        &self,
+        x1: Tensor<2>,
+        x2: Tensor<2>,
+        weight: Tensor<2>,
+        senders: &Segments,
+        receivers: &Segments,
+    ) -> Tensor<2> {
+        match &self.fused {
+            Some(Fused::Uvu(couplings)) => uvu_messages(x1, x2, weight, couplings, senders, receivers),
+            _ => segment_sum(self.forward_with(gather(x1, senders), x2, weight), receivers),
+        }
     }
 
     /// The matrices by which `x2` multiplies, `forward(x1, x2) = x1 right(x2)` in every row.
@@ -133,6 +167,17 @@ impl TensorProduct {
             columns1 == irreps_in1.dim() && columns2 == irreps_in2.dim() && rows == rows2,
             "TensorProduct takes as many rows of {irreps_in1} as of {irreps_in2}, not [{rows}, {columns1}] and [{rows2}, {columns2}]"
         );
+        let weight = match (&self.fused, weight) {
+            (Some(Fused::Uvu(couplings)), Some(weight)) => {
+                self.check_weights(&weight, rows);
+                return uvu_product(x1, x2, weight, couplings);
+            }
+            (Some(Fused::Uvw(couplings)), Some(weight)) if weight.dims()[0] == 1 => {
+                self.check_weights(&weight, rows);
+                return uvw_product(x1, x2, weight, couplings);
+            }
+            (_, weight) => weight,
+        };
         let options = (&x1.device(), x1.dtype());
         let weights = match weight {
             Some(weight) => self.split_weights(weight, rows),
@@ -157,14 +202,18 @@ impl TensorProduct {
 
     /// The weights of every path, `[1 or rows, path.weights.len()]`.
     fn split_weights(&self, weight: Tensor<2>, rows: usize) -> Vec<Option<Tensor<2>>> {
+        self.check_weights(&weight, rows);
+        let widths: Vec<usize> = self.paths.iter().map(|path| path.weights.len()).collect();
+        split(weight, &widths)
+    }
+
+    fn check_weights(&self, weight: &Tensor<2>, rows: usize) {
         let [batch, numel] = weight.dims();
         assert!(
             numel == self.weight_numel() && (batch == 1 || batch == rows),
             "TensorProduct takes {} weights, the same or others for each of {rows} rows, not [{batch}, {numel}]",
             self.weight_numel()
         );
-        let widths: Vec<usize> = self.paths.iter().map(|path| path.weights.len()).collect();
-        split(weight, &widths)
     }
 
     /// What it is made of.

@@ -10,6 +10,7 @@
 
 mod config;
 mod contraction;
+mod fused;
 mod instruction;
 mod layer;
 mod path;
