@@ -9,6 +9,7 @@ use burn::backend::{Autodiff, Backend};
 
 use super::composed;
 use super::extension::{BackendSegments, RowOps};
+use super::message_network::{ARGUMENTS, BackendMessages};
 
 impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
     fn swish(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -181,6 +182,47 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
                 prep.finish(state, combine(tensors, receivers, senders))
             }
             OpsKind::UnTracked(prep) => prep.finish(combine(tensors, receivers, senders)),
+        }
+    }
+
+    fn message_network(
+        messages: BackendMessages<Self>,
+        receivers: BackendSegments<Self>,
+        senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct MessageNetwork;
+
+        impl<B: RowOps> Backward<B, ARGUMENTS> for MessageNetwork {
+            type State = (BackendMessages<B>, [BackendSegments<B>; 2]);
+
+            fn backward(self, ops: Ops<Self::State, ARGUMENTS>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let (messages, [receivers, senders]) = ops.state;
+                let mut needed = ops.parents.each_ref().map(Option::is_some);
+                for (needed, tensor) in needed.iter_mut().zip(messages.tensors()) {
+                    *needed &= tensor.is_some();
+                }
+                let all = B::message_network_gradient(messages, receivers, senders, gradient, needed);
+                for (parent, by_parent) in ops.parents.into_iter().zip(all) {
+                    if let (Some(parent), Some(by_parent)) = (parent, by_parent) {
+                        grads.register::<B>(parent.id, by_parent);
+                    }
+                }
+            }
+        }
+
+        let (receivers, senders) = (inner::<B, C>(receivers), inner::<B, C>(senders));
+        // Where an argument is missing, another takes its place in the graph; it is not asked for a gradient there.
+        let first = &messages.received;
+        let nodes = messages.tensors().map(|tensor| tensor.unwrap_or(first).node());
+        let messages = messages.map(|tensor| tensor.into_primitive());
+        match MessageNetwork.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = (messages.clone(), [receivers.clone(), senders.clone()]);
+                prep.finish(state, B::message_network(messages, receivers, senders))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::message_network(messages, receivers, senders)),
         }
     }
 

@@ -6,6 +6,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, ExtensionType, backend_extension};
 
 use super::composed;
+use super::message_network::BackendMessages;
 use super::segments::Rows;
 
 /// [`Segments`](super::Segments) as a backend sees them: on its device, and on the host.
@@ -124,6 +125,28 @@ pub trait RowOps: Backend {
     ) -> (Option<FloatTensor<Self>>, Option<FloatTensor<Self>>, Option<FloatTensor<Self>>, Option<FloatTensor<Self>>)
     {
         composed::combine_edges_gradient::<Self>(received, sent, edges, weight, receivers, senders, gradient, needed)
+    }
+
+    /// Sums or means of messages and shifts, `[nodes, channels]` or `[nodes, channels + dimensions]`: see
+    /// [`message_network`](super::message_network()). There is an edge and a channel at least, everywhere.
+    fn message_network(
+        #[extension_type] messages: BackendMessages<Self>,
+        #[extension_type] receivers: BackendSegments<Self>,
+        #[extension_type] senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        composed::message_network::<Self>(messages, receivers, senders)
+    }
+
+    /// The gradients of [`message_network`](Self::message_network) that are `needed`, in the order of its formula: by `p`, `q`, `d`, `w`,
+    /// `W`, `b`, `e`, `W_e`, `w_g`, `b_g`, `W_x`, `b_x` and `w_x`.
+    fn message_network_gradient(
+        #[extension_type] messages: BackendMessages<Self>,
+        #[extension_type] receivers: BackendSegments<Self>,
+        #[extension_type] senders: BackendSegments<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 13],
+    ) -> Vec<Option<FloatTensor<Self>>> {
+        composed::message_network_gradient::<Self>(messages, receivers, senders, gradient, needed)
     }
 
     /// `y_e = sum over h of a_e[h] B_e (W_h x_j)` for every edge `e` that `j` sends: `x [nodes, p, i]`, `a [edges, h]`,

@@ -12,6 +12,7 @@ mod extension;
 #[cfg(feature = "flex")]
 mod flex;
 mod memory;
+mod message_network;
 mod radial_network;
 mod radial_product;
 mod segments;
@@ -20,6 +21,7 @@ pub use activation::{bias_silu, gate, gelu, norm_gelu, silu};
 pub use edges::edge_silu;
 pub use extension::{BackendSegments, EdgeGradients, RowOps};
 pub use memory::{release_memory, retain_memory};
+pub use message_network::{BackendMessages, MessageNetwork, OptionalTensors, ShiftNetwork, message_network};
 pub use radial_network::{RadialLayer, radial_network};
 pub use radial_product::radial_product;
 pub use segments::{Rows, Segments, gather, segment_max, segment_mean, segment_softmax, segment_sum};

@@ -4,9 +4,11 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::IndexingUpdateOp;
 
+mod message_network;
 mod radial_network;
 mod radial_product;
 
+pub(super) use message_network::{message_network, message_network_gradient};
 pub(super) use radial_network::{radial_network, radial_network_gradient};
 pub(super) use radial_product::{radial_product, radial_product_gradient};
 

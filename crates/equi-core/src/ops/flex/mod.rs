@@ -5,7 +5,10 @@ mod edges;
 mod float;
 mod gate;
 mod memory;
+mod message_network;
+mod microkernel;
 mod norm_gelu;
+mod pieces;
 mod radial_product;
 mod segments;
 mod simd;
@@ -17,6 +20,7 @@ use burn::tensor::DType;
 
 use super::composed;
 use super::extension::{BackendSegments, EdgeGradients, RowOps};
+use super::message_network::BackendMessages;
 
 /// Calls a kernel in the precision of a tensor, or something else where there is none.
 macro_rules! in_precision {
@@ -124,6 +128,38 @@ impl RowOps for Flex {
             composed::combine_edges_gradient::<Self>(
                 received, sent, edges, weight, receivers, senders, gradient, needed
             )
+        )
+    }
+
+    fn message_network(
+        messages: BackendMessages<Self>,
+        receivers: BackendSegments<Self>,
+        senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        if !receivers.host.sorted {
+            return composed::message_network::<Self>(messages, receivers, senders);
+        }
+        in_precision!(
+            messages.received,
+            message_network::network(messages, &receivers.host, &senders.host),
+            composed::message_network::<Self>(messages, receivers, senders)
+        )
+    }
+
+    fn message_network_gradient(
+        messages: BackendMessages<Self>,
+        receivers: BackendSegments<Self>,
+        senders: BackendSegments<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 13],
+    ) -> Vec<Option<FloatTensor<Self>>> {
+        if !receivers.host.sorted {
+            return composed::message_network_gradient::<Self>(messages, receivers, senders, gradient, needed);
+        }
+        in_precision!(
+            messages.received,
+            message_network::gradient(messages, &receivers.host, &senders.host, gradient, needed),
+            composed::message_network_gradient::<Self>(messages, receivers, senders, gradient, needed)
         )
     }
 
