@@ -6,7 +6,8 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, ExtensionType, backend_extension};
 
 use super::composed;
-use super::message_network::BackendMessages;
+use super::message_network::{BackendMessages, OptionalTensors};
+use super::perceptron::BackendPerceptron;
 use super::segments::Rows;
 
 /// [`Segments`](super::Segments) as a backend sees them: on its device, and on the host.
@@ -125,6 +126,39 @@ pub trait RowOps: Backend {
     ) -> (Option<FloatTensor<Self>>, Option<FloatTensor<Self>>, Option<FloatTensor<Self>>, Option<FloatTensor<Self>>)
     {
         composed::combine_edges_gradient::<Self>(received, sent, edges, weight, receivers, senders, gradient, needed)
+    }
+
+    /// `x W + b` for `x [rows, inputs]`, `W [inputs, outputs]` and perhaps `b [outputs]`. Nothing is empty.
+    fn linear_rows(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] bias: OptionalTensors<Self>,
+    ) -> FloatTensor<Self> {
+        composed::linear_rows::<Self>(x, weight, bias)
+    }
+
+    /// The gradients of [`linear_rows`](Self::linear_rows) that are `needed`, of those by `x`, `W` and `b`.
+    fn linear_rows_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 3],
+    ) -> Vec<Option<FloatTensor<Self>>> {
+        composed::linear_rows_gradient::<Self>(x, weight, gradient, needed)
+    }
+
+    /// `silu(sum_k x_k W_k + b) V + c`, plus `x_0` where asked for. Nothing is empty.
+    fn perceptron(#[extension_type] network: BackendPerceptron<Self>) -> FloatTensor<Self> {
+        composed::perceptron::<Self>(network)
+    }
+
+    /// The gradients of [`perceptron`](Self::perceptron) that are `needed`, of those by `x_0`, `W_0`, `x_1`, `W_1`, `x_2`, `W_2`, `b`, `V` and `c`.
+    fn perceptron_gradient(
+        #[extension_type] network: BackendPerceptron<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 9],
+    ) -> Vec<Option<FloatTensor<Self>>> {
+        composed::perceptron_gradient::<Self>(network, gradient, needed)
     }
 
     /// Sums or means of messages and shifts, `[nodes, channels]` or `[nodes, channels + dimensions]`: see

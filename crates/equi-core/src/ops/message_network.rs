@@ -159,6 +159,8 @@ pub struct BackendMessages<B: Backend> {
 pub enum OptionalTensors<B: Backend> {
     /// None.
     None,
+    /// One.
+    One(FloatTensor<B>),
     /// Two.
     Two(FloatTensor<B>, FloatTensor<B>),
     /// Three.
@@ -198,17 +200,21 @@ impl<B: Backend> BackendMessages<B> {
 }
 
 impl<B: Backend> OptionalTensors<B> {
-    fn tensors(&self) -> [Option<&FloatTensor<B>>; 3] {
+    /// As many as there are, in front.
+    pub(super) fn tensors(&self) -> [Option<&FloatTensor<B>>; 3] {
         match self {
             Self::None => [None; 3],
+            Self::One(a) => [Some(a), None, None],
             Self::Two(a, b) => [Some(a), Some(b), None],
             Self::Three(a, b, c) => [Some(a), Some(b), Some(c)],
         }
     }
 
-    fn map<C: Backend>(self, to: &mut impl FnMut(FloatTensor<B>) -> FloatTensor<C>) -> OptionalTensors<C> {
+    /// The same on another backend.
+    pub(super) fn map<C: Backend>(self, to: &mut impl FnMut(FloatTensor<B>) -> FloatTensor<C>) -> OptionalTensors<C> {
         match self {
             Self::None => OptionalTensors::None,
+            Self::One(a) => OptionalTensors::One(to(a)),
             Self::Two(a, b) => OptionalTensors::Two(to(a), to(b)),
             Self::Three(a, b, c) => OptionalTensors::Three(to(a), to(b), to(c)),
         }

@@ -5,10 +5,12 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::IndexingUpdateOp;
 
 mod message_network;
+mod perceptron;
 mod radial_network;
 mod radial_product;
 
 pub(super) use message_network::{message_network, message_network_gradient};
+pub(super) use perceptron::{linear_rows, linear_rows_gradient, perceptron, perceptron_gradient};
 pub(super) use radial_network::{radial_network, radial_network_gradient};
 pub(super) use radial_product::{radial_product, radial_product_gradient};
 

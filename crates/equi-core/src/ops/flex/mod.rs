@@ -4,10 +4,12 @@ mod activation;
 mod edges;
 mod float;
 mod gate;
+mod layers;
 mod memory;
 mod message_network;
 mod microkernel;
 mod norm_gelu;
+mod perceptron;
 mod pieces;
 mod radial_product;
 mod segments;
@@ -20,7 +22,8 @@ use burn::tensor::DType;
 
 use super::composed;
 use super::extension::{BackendSegments, EdgeGradients, RowOps};
-use super::message_network::BackendMessages;
+use super::message_network::{BackendMessages, OptionalTensors};
+use super::perceptron::BackendPerceptron;
 
 /// Calls a kernel in the precision of a tensor, or something else where there is none.
 macro_rules! in_precision {
@@ -128,6 +131,39 @@ impl RowOps for Flex {
             composed::combine_edges_gradient::<Self>(
                 received, sent, edges, weight, receivers, senders, gradient, needed
             )
+        )
+    }
+
+    fn linear_rows(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: OptionalTensors<Self>) -> FloatTensor<Self> {
+        in_precision!(x, perceptron::linear(x, weight, bias), composed::linear_rows::<Self>(x, weight, bias))
+    }
+
+    fn linear_rows_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 3],
+    ) -> Vec<Option<FloatTensor<Self>>> {
+        in_precision!(
+            x,
+            perceptron::linear_gradient(x, weight, gradient, needed),
+            composed::linear_rows_gradient::<Self>(x, weight, gradient, needed)
+        )
+    }
+
+    fn perceptron(network: BackendPerceptron<Self>) -> FloatTensor<Self> {
+        in_precision!(network.x, perceptron::perceptron(network), composed::perceptron::<Self>(network))
+    }
+
+    fn perceptron_gradient(
+        network: BackendPerceptron<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 9],
+    ) -> Vec<Option<FloatTensor<Self>>> {
+        in_precision!(
+            network.x,
+            perceptron::perceptron_gradient(network, gradient, needed),
+            composed::perceptron_gradient::<Self>(network, gradient, needed)
         )
     }
 

@@ -38,7 +38,7 @@ pub(super) fn for_each<T: Send>(work: Vec<T>, operations: usize, run: impl Fn(T)
 
 thread_local! {
     /// Memory of pieces of work that are done, for the next ones of the same thread: fresh memory must be mapped and cleared.
-    static SCRATCH: RefCell<HashMap<TypeId, Box<dyn Any>>> = RefCell::new(HashMap::new());
+    static SCRATCH: RefCell<HashMap<TypeId, Vec<Box<dyn Any>>>> = RefCell::new(HashMap::new());
 }
 
 /// Calls `run` with `lengths` numbers that may be anything, and are this thread's alone.
@@ -46,16 +46,15 @@ pub(super) fn with_scratch<F: Float, const N: usize, R>(
     lengths: [usize; N],
     run: impl FnOnce([&mut [F]; N]) -> R,
 ) -> R {
-    let mut numbers: Vec<F> = SCRATCH.with_borrow_mut(|kept| match kept.remove(&TypeId::of::<F>()) {
-        Some(numbers) => *numbers.downcast().expect("kept by its type"),
-        None => Vec::new(),
-    });
+    // The last first: where one is within another, each finds its own again.
+    let kept = SCRATCH.with_borrow_mut(|kept| kept.entry(TypeId::of::<F>()).or_default().pop());
+    let mut numbers: Vec<F> = kept.map_or_else(Vec::new, |kept| *kept.downcast().expect("kept by its type"));
     let length = lengths.iter().sum();
     if numbers.len() < length {
         numbers.resize(length, F::ZERO);
     }
     let mut rest = &mut numbers[..];
     let result = run(lengths.map(|length| rest.split_off_mut(..length).expect("long enough")));
-    SCRATCH.with_borrow_mut(|kept| kept.insert(TypeId::of::<F>(), Box::new(numbers)));
+    SCRATCH.with_borrow_mut(|kept| kept.entry(TypeId::of::<F>()).or_default().push(Box::new(numbers)));
     result
 }

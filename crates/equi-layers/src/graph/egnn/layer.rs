@@ -9,7 +9,7 @@ use equi_core::ops::{
 };
 
 use super::{Aggregation, EgnnConfig, Normalization};
-use crate::graph::activated::{linear_silu, with_bias};
+use crate::graph::activated::{apply, linear_silu, two_layers};
 use crate::graph::points::check;
 use crate::graph::{Graph, Points};
 use crate::length::root;
@@ -71,7 +71,7 @@ pub struct ScalarMlp {
 impl ScalarMlp {
     /// `[rows, inputs]` to `[rows, 1]`.
     pub fn forward(&self, features: Tensor<2>) -> Tensor<2> {
-        self.output.forward(linear_silu(&self.input, features))
+        two_layers(vec![(&self.input, features)], &self.output, false)
     }
 }
 
@@ -117,13 +117,11 @@ impl EgnnLayer {
     /// If a shape is not the one that the options and the graph ask for.
     pub fn forward(&self, graph: &Graph, points: Points, edges: Option<&Tensor<2>>) -> Points {
         let (arrived, positions) = self.receive(graph, &points, edges);
-        let mut input =
-            points.features.clone().matmul(self.node_features.weight.val()) + self.node_messages.forward(arrived);
+        let mut inputs = vec![(&self.node_features, points.features.clone()), (&self.node_messages, arrived)];
         if let (Some(linear), Some(attributes)) = (&self.node_attributes, &points.attributes) {
-            input = input + linear.forward(attributes.clone());
+            inputs.push((linear, attributes.clone()));
         }
-        let update = self.node_output.forward(with_bias(&self.node_features, input));
-        let features = if self.residual { points.features + update } else { update };
+        let features = two_layers(inputs, &self.node_output, self.residual);
         Points { features, positions, ..points }
     }
 
@@ -143,8 +141,8 @@ impl EgnnLayer {
             (Tensor::zeros([graph.nodes(), hidden], (&features.device(), features.dtype())), None)
         } else {
             let differences = graph.displacements(positions.clone());
-            let received = self.edge_receiver.forward(features.clone());
-            let sent = self.edge_sender.forward(features.clone());
+            let received = apply(&self.edge_receiver, features.clone());
+            let sent = apply(&self.edge_sender, features.clone());
             match self.message_network(received.clone(), sent.clone(), differences.clone(), edges) {
                 Some(network) => message_network(network, graph.receivers(), graph.senders()),
                 None => self.aggregated(graph, received, sent, differences, edges),

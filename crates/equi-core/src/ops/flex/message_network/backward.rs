@@ -5,12 +5,13 @@ use super::forward::{First, Layers};
 use super::units::{Arrived, PIECE, Sums, Unit, units};
 use crate::ops::flex::activation::add_rows;
 use crate::ops::flex::float::{Float, dot};
+use crate::ops::flex::layers::{back_through_silu, matrix, parts};
 use crate::ops::flex::microkernel::{Lanes, Panels, multiply, multiply_transposed, room, stride};
 use crate::ops::flex::pieces::{for_each, with_scratch};
 use crate::ops::flex::simd::kernel;
 
 /// Units of work at most. Each has its own sums of the gradients by weights.
-const UNITS: usize = 32;
+const UNITS: usize = 16;
 
 /// The gradients by all arguments. Those by what was not asked for, or is not there, are empty.
 pub(in crate::ops::flex) struct Gradients<F> {
@@ -51,7 +52,7 @@ impl<F: Lanes> Messages<'_, F> {
     /// The gradients, given that by the output. Of those by `differences` and `edges` only what is `needed`.
     pub(in crate::ops::flex) fn gradients(&self, gradient: &[F], needed: [bool; 2]) -> Gradients<F> {
         let (edges, nodes) = (self.receivers.rows(), self.receivers.count());
-        let units = units(self.receivers, edges.div_ceil(PIECE).div_ceil(UNITS).max(1));
+        let units = units(self.receivers, edges.div_ceil(PIECE).div_ceil(UNITS).max(2));
         let panels = self.panels();
         let shift = self.shift.as_ref().map_or(&[][..], |shift| shift.weight);
         let transposed = [
@@ -174,16 +175,6 @@ fn split<F>(numbers: &mut [F], size: usize, count: usize) -> Vec<&mut [F]> {
     if numbers.is_empty() { (0..count).map(|_| &mut [][..]).collect() } else { numbers.chunks_mut(size).collect() }
 }
 
-/// One after the other.
-fn parts<F, const N: usize>(mut numbers: &mut [F], lengths: [usize; N]) -> [&mut [F]; N] {
-    lengths.map(|length| numbers.split_off_mut(..length).expect("as long as all parts"))
-}
-
-/// Out of the layout of pieces of work.
-fn matrix<F: Float>(numbers: &[F], [rows, columns]: [usize; 2]) -> Vec<F> {
-    numbers.chunks_exact(stride(columns)).take(rows).flat_map(|row| &row[..columns]).copied().collect()
-}
-
 /// Gradients by what nodes send, summed over the edges of a unit: a row for every sender that it has.
 struct Sent<F> {
     senders: Vec<usize>,
@@ -303,17 +294,6 @@ kernel! {
                 *by_value = by_sum.mul_add::<S>(weight, *by_value * open);
             }
             by_bias[0] += by_sum;
-        }
-    }
-}
-
-kernel! {
-    fn back_through_silu<'a, F | S>(columns: usize, slopes: &'a [F], by_values: &'a mut [F], by_bias: &'a mut [F]) {
-        for (slopes, by_values) in slopes.chunks_exact(stride(columns)).zip(by_values.chunks_exact_mut(stride(columns))) {
-            for ((by_value, &slope), by_bias) in by_values.iter_mut().zip(slopes).zip(by_bias.iter_mut()) {
-                *by_value *= slope;
-                *by_bias += *by_value;
-            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::units::{Arrived, PIECE, Sums, units};
 use super::{Messages, Shift};
 use crate::ops::flex::float::{Float, dot};
+use crate::ops::flex::layers::{activate, activate_row, activate_with_slopes};
 use crate::ops::flex::microkernel::{Lanes, Panels, multiply, room, stride};
 use crate::ops::flex::pieces::{for_each, with_scratch};
 use crate::ops::flex::simd::kernel;
@@ -51,34 +52,53 @@ impl<'a, F: Float> First<'a, F> {
         self.difference(edge).iter().fold(F::ZERO, |sum, &d| d.mul_add::<S>(d, sum))
     }
 
-    /// `p_i + q_j + r w + e W`
+    /// `p_i + q_j + r w + e W`, given to `take` with its place, in parts that stay in registers.
     #[inline(always)]
-    fn sum<S: pulp::Simd>(&self, edge: usize, sum: &mut [F]) {
+    fn sum<S: pulp::Simd>(&self, edge: usize, mut take: impl FnMut(usize, &[F])) {
         let hidden = self.distance.len();
-        let received = &self.received[self.receivers[edge] * hidden..][..hidden];
-        let sent = &self.sent[self.senders[edge] * hidden..][..hidden];
+        let whole = hidden / WIDE * WIDE;
         let squared = self.squared::<S>(edge);
-        for (((sum, &received), &sent), &distance) in sum.iter_mut().zip(received).zip(sent).zip(self.distance) {
-            *sum = squared.mul_add::<S>(distance, received + sent);
+        for place in (0..whole).step_by(WIDE) {
+            take(place, &self.part::<S, WIDE>(edge, place, squared));
         }
-        let inputs = &self.edges[edge * self.inputs..][..self.inputs];
-        for (&input, weight) in inputs.iter().zip(self.edge_weight.chunks_exact(hidden)) {
-            for (sum, &weight) in sum.iter_mut().zip(weight) {
-                *sum = input.mul_add::<S>(weight, *sum);
-            }
+        for place in whole..hidden {
+            take(place, &self.part::<S, 1>(edge, place, squared));
         }
     }
+
+    /// `N` numbers of it from `place` on.
+    #[inline(always)]
+    fn part<S: pulp::Simd, const N: usize>(&self, edge: usize, place: usize, squared: F) -> [F; N] {
+        let hidden = self.distance.len();
+        let at = |rows: &'a [F], row: usize| rows[row * hidden + place..].first_chunk::<N>().expect("within a row");
+        let (received, sent) = (at(self.received, self.receivers[edge]), at(self.sent, self.senders[edge]));
+        let distance = at(self.distance, 0);
+        let mut sum = [F::ZERO; N];
+        for lane in 0..N {
+            sum[lane] = squared.mul_add::<S>(distance[lane], received[lane] + sent[lane]);
+        }
+        for (input, &value) in self.edges[edge * self.inputs..][..self.inputs].iter().enumerate() {
+            let weight = at(self.edge_weight, input);
+            for lane in 0..N {
+                sum[lane] = value.mul_add::<S>(weight[lane], sum[lane]);
+            }
+        }
+        sum
+    }
 }
+
+/// Numbers of a row that are taken together: a vector, or a few.
+const WIDE: usize = 32;
 
 kernel! {
     fn first_layer<'a, F | S>(first: First<'a, F>, values: &'a mut [F]) {
         let hidden = first.distance.len();
         for (edge, values) in values.chunks_exact_mut(stride(hidden)).take(first.receivers.len()).enumerate() {
-            let values = &mut values[..hidden];
-            first.sum::<S>(edge, values);
-            for value in values {
-                *value = value.swish::<S>();
-            }
+            first.sum::<S>(edge, |place, sums| {
+                for (value, sum) in values[place..].iter_mut().zip(sums) {
+                    *value = sum.swish::<S>();
+                }
+            });
         }
     }
 }
@@ -89,47 +109,11 @@ kernel! {
         let hidden = first.distance.len();
         let rows = values.chunks_exact_mut(stride(hidden)).zip(slopes.chunks_exact_mut(stride(hidden)));
         for (edge, (values, slopes)) in rows.take(first.receivers.len()).enumerate() {
-            let (values, slopes) = (&mut values[..hidden], &mut slopes[..hidden]);
-            first.sum::<S>(edge, values);
-            activate_row::<F, S>(values, slopes);
-        }
-    }
-}
-
-/// `x` to its SiLU, and to the slope of that.
-#[inline(always)]
-fn activate_row<F: Float, S: pulp::Simd>(values: &mut [F], slopes: &mut [F]) {
-    for (value, slope) in values.iter_mut().zip(slopes) {
-        let x = *value;
-        let x = if x < -F::BOUND { -F::BOUND } else { x };
-        let x = if x > F::BOUND { F::BOUND } else { x };
-        let sigmoid = x.sigmoid::<S>();
-        *slope = sigmoid * x.mul_add::<S>(F::ONE - sigmoid, F::ONE);
-        *value = *value * sigmoid;
-    }
-}
-
-kernel! {
-    /// `silu(x c + b)`, with a number `c` for every row.
-    fn activate<'a, F | S>(scales: &'a [F], bias: &'a [F], values: &'a mut [F]) {
-        for (values, &scale) in values.chunks_exact_mut(stride(bias.len())).zip(scales) {
-            for (value, &bias) in values.iter_mut().zip(bias) {
-                *value = scale.mul_add::<S>(*value, bias).swish::<S>();
-            }
-        }
-    }
-}
-
-kernel! {
-    /// The same, and the slopes of the SiLU.
-    fn activate_with_slopes<'a, F | S>(scales: &'a [F], bias: &'a [F], values: &'a mut [F], slopes: &'a mut [F]) {
-        let rows = values.chunks_exact_mut(stride(bias.len())).zip(slopes.chunks_exact_mut(stride(bias.len())));
-        for ((values, slopes), &scale) in rows.zip(scales) {
-            let (values, slopes) = (&mut values[..bias.len()], &mut slopes[..bias.len()]);
-            for (value, &bias) in values.iter_mut().zip(bias) {
-                *value = scale.mul_add::<S>(*value, bias);
-            }
-            activate_row::<F, S>(values, slopes);
+            first.sum::<S>(edge, |place, sums| {
+                let (values, slopes) = (&mut values[place..][..sums.len()], &mut slopes[place..][..sums.len()]);
+                values.copy_from_slice(sums);
+                activate_row::<F, S>(values, slopes);
+            });
         }
     }
 }
@@ -137,8 +121,11 @@ kernel! {
 kernel! {
     /// `sigmoid(m w + b)` for every row.
     fn open<'a, F | S>(values: &'a [F], weight: &'a [F], bias: F, opens: &'a mut [F]) {
-        for (values, open) in values.chunks_exact(stride(weight.len())).zip(opens) {
-            *open = (dot::<F, S>(&values[..weight.len()], weight) + bias).sigmoid::<S>();
+        for (values, open) in values.chunks_exact(stride(weight.len())).zip(opens.iter_mut()) {
+            *open = dot::<F, S>(&values[..weight.len()], weight) + bias;
+        }
+        for open in opens {
+            *open = open.sigmoid::<S>();
         }
     }
 }
