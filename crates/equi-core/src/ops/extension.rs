@@ -128,6 +128,19 @@ pub trait RowOps: Backend {
         composed::combine_edges_gradient::<Self>(received, sent, edges, weight, receivers, senders, gradient, needed)
     }
 
+    /// A step of Adam: the parameter and its moments after it, all of one shape. The factors are `b1`, `1 - b1`, `b2`, `1 - b2`,
+    /// `sqrt(1 - b2^t) / (1 - b1^t)` and `epsilon sqrt(1 - b2^t)`.
+    fn adam_step(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        moment_1: FloatTensor<Self>,
+        moment_2: FloatTensor<Self>,
+        factors: [f64; 6],
+        rate: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        composed::adam_step::<Self>(parameter, gradient, moment_1, moment_2, factors, rate)
+    }
+
     /// `x W + b` for `x [rows, inputs]`, `W [inputs, outputs]` and perhaps `b [outputs]`. Nothing is empty.
     fn linear_rows(
         x: FloatTensor<Self>,

@@ -4,6 +4,7 @@
 //! occurs many times, once or never, on every backend.
 
 mod activation;
+mod adam;
 mod autodiff;
 mod composed;
 mod edges;
@@ -19,6 +20,7 @@ mod radial_product;
 mod segments;
 
 pub use activation::{bias_silu, gate, gelu, norm_gelu, silu};
+pub use adam::Adam;
 pub use edges::edge_silu;
 pub use extension::{BackendSegments, EdgeGradients, RowOps};
 pub use memory::{release_memory, retain_memory};

@@ -254,10 +254,15 @@ impl PointConvolution {
         check("attributes of nodes", attributes.as_ref(), [graph.nodes(), config.node_attributes.dim()]);
         check("harmonics of edges", Some(&edges.harmonics), [graph.edges(), config.irreps_edge.dim()]);
         check("functions of distances", Some(&edges.radial), [graph.edges(), config.radial_functions]);
-        let sent = gather(self.send.forward(features.clone()), graph.senders());
-        let weights = self.radial.forward(edges.radial.clone());
-        let messages = self.product.forward_with(sent, edges.harmonics.clone(), weights);
-        let received = segment_sum(messages, graph.receivers()) * config.neighbours.sqrt().recip();
+        let received = if graph.edges() == 0 {
+            let columns = self.product.irreps_out().dim();
+            Tensor::zeros([graph.nodes(), columns], (&features.device(), features.dtype()))
+        } else {
+            let sent = gather(self.send.forward(features.clone()), graph.senders());
+            let weights = self.radial.forward(edges.radial.clone());
+            let messages = self.product.forward_with(sent, edges.harmonics.clone(), weights);
+            segment_sum(messages, graph.receivers()) * config.neighbours.sqrt().recip()
+        };
         let received = self.receive.forward(received);
         match (&self.self_connection, attributes) {
             (Some(SelfConnection::Linear(linear)), _) => received + linear.forward(features),

@@ -1,6 +1,7 @@
 //! The operations on flex, in single and double precision.
 
 mod activation;
+mod adam;
 mod edges;
 mod float;
 mod gate;
@@ -131,6 +132,21 @@ impl RowOps for Flex {
             composed::combine_edges_gradient::<Self>(
                 received, sent, edges, weight, receivers, senders, gradient, needed
             )
+        )
+    }
+
+    fn adam_step(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        moment_1: FloatTensor<Self>,
+        moment_2: FloatTensor<Self>,
+        factors: [f64; 6],
+        rate: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        in_precision!(
+            parameter,
+            adam::adam_step([parameter, gradient, moment_1, moment_2], factors, rate),
+            composed::adam_step::<Self>(parameter, gradient, moment_1, moment_2, factors, rate)
         )
     }
 
