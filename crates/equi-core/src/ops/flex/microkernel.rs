@@ -84,24 +84,30 @@ pub(super) struct Panels<F> {
 impl<F: Float> Panels<F> {
     /// `matrix [depth, columns]`
     pub(super) fn new(matrix: &[F], [depth, columns]: [usize; 2]) -> Self {
-        Self::from_fn([depth, columns], |row, column| matrix[row * columns + column])
+        Self::filled([depth, columns], |first, width, panel| {
+            for (row, panel) in matrix.chunks_exact(columns).zip(panel.chunks_exact_mut(PANEL)) {
+                panel[..width].copy_from_slice(&row[first..first + width]);
+            }
+        })
     }
 
     /// The transpose of `matrix [columns, depth]`.
     pub(super) fn transposed(matrix: &[F], [columns, depth]: [usize; 2]) -> Self {
-        Self::from_fn([depth, columns], |row, column| matrix[column * depth + row])
+        Self::filled([depth, columns], |first, width, panel| {
+            for (column, row) in matrix.chunks_exact(depth).skip(first).take(width).enumerate() {
+                for (&number, panel) in row.iter().zip(panel.chunks_exact_mut(PANEL)) {
+                    panel[column] = number;
+                }
+            }
+        })
     }
 
-    fn from_fn([depth, columns]: [usize; 2], entry: impl Fn(usize, usize) -> F) -> Self {
+    /// Panels of zeros, each filled by `fill`, which is given its first column and how many it has.
+    fn filled([depth, columns]: [usize; 2], fill: impl Fn(usize, usize, &mut [F])) -> Self {
         let mut numbers = vec![F::ZERO; depth * columns.next_multiple_of(PANEL)];
         for (panel, numbers) in numbers.chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
             let first = panel * PANEL;
-            let width = PANEL.min(columns - first);
-            for (row, numbers) in numbers.chunks_exact_mut(PANEL).enumerate() {
-                for (column, number) in numbers[..width].iter_mut().enumerate() {
-                    *number = entry(row, first + column);
-                }
-            }
+            fill(first, PANEL.min(columns - first), numbers);
         }
         Self { numbers, depth, columns }
     }

@@ -3,7 +3,8 @@
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::float::Float;
 
@@ -13,7 +14,7 @@ const PARALLEL: usize = 1 << 20;
 /// Runs every piece of `work`, which takes `operations` multiplications and additions together. Who runs which is left to chance: what comes out must not
 /// depend on it.
 ///
-/// The calling thread begins at once, and the others come to its help when they have woken up.
+/// The calling thread begins at once. Others come to its help when they have woken up; it waits for those that have begun, and for no others.
 pub(super) fn for_each<T: Send>(work: Vec<T>, operations: usize, run: impl Fn(T) + Sync) {
     let threads = rayon::current_num_threads().min(work.len());
     if operations < PARALLEL || threads < 2 {
@@ -28,13 +29,88 @@ pub(super) fn for_each<T: Send>(work: Vec<T>, operations: usize, run: impl Fn(T)
             run(piece);
         }
     };
-    rayon::in_place_scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|_| all());
-        }
-        all();
-    });
+    help(threads - 1, &all);
 }
+
+/// Runs `all` on this thread, and on up to `helpers` others that have begun before it is done here.
+fn help(helpers: usize, all: &(dyn Fn() + Sync)) {
+    // SAFETY: helpers call it only between `enter` and `leave`, and `close` waits for all that have entered and lets none enter any more.
+    // `close` is called before this function returns or unwinds, so the closure and what it borrows are alive in between.
+    #[allow(unsafe_code)] // A scope of rayon would wait for threads that sleep, too.
+    let forever: &'static (dyn Fn() + Sync) = unsafe { std::mem::transmute(all) };
+    let door = Arc::new(Door::default());
+    for _ in 0..helpers {
+        let door = door.clone();
+        rayon::spawn(move || {
+            if door.enter() {
+                door.leave(catch_unwind(AssertUnwindSafe(forever)).err());
+            }
+        });
+    }
+    let here = catch_unwind(AssertUnwindSafe(all)).err();
+    let elsewhere = door.close();
+    if let Some(panic) = here.or(elsewhere) {
+        resume_unwind(panic);
+    }
+}
+
+/// Where helpers come in, until it is closed.
+#[derive(Default)]
+struct Door {
+    inside: Mutex<Inside>,
+    empty: Condvar,
+}
+
+#[derive(Default)]
+struct Inside {
+    closed: bool,
+    helpers: usize,
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+impl Door {
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().expect("nothing panics behind this lock")
+    }
+
+    /// Whether there is still something to do.
+    fn enter(&self) -> bool {
+        let mut inside = self.lock();
+        inside.helpers += usize::from(!inside.closed);
+        !inside.closed
+    }
+
+    fn leave(&self, panic: Option<Box<dyn Any + Send>>) {
+        let mut inside = self.lock();
+        inside.helpers -= 1;
+        inside.panic = inside.panic.take().or(panic);
+        if inside.helpers == 0 {
+            self.empty.notify_all();
+        }
+    }
+
+    /// Lets nobody in any more, and waits until all are out. Gives the panic of one of them.
+    fn close(&self) -> Option<Box<dyn Any + Send>> {
+        let mut inside = self.lock();
+        inside.closed = true;
+        // The last piece takes less time than falling asleep and waking up.
+        for _ in 0..SPINS {
+            if inside.helpers == 0 {
+                break;
+            }
+            drop(inside);
+            std::hint::spin_loop();
+            inside = self.lock();
+        }
+        while inside.helpers > 0 {
+            inside = self.empty.wait(inside).expect("nothing panics behind this lock");
+        }
+        inside.panic.take()
+    }
+}
+
+/// How often the door is looked at before its thread sleeps.
+const SPINS: usize = 2000;
 
 thread_local! {
     /// Memory of pieces of work that are done, for the next ones of the same thread: fresh memory must be mapped and cleared.
