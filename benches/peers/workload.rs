@@ -4,8 +4,9 @@
 
 use burn::module::Module;
 use burn::nn::LinearConfig;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Distribution, Tensor};
+use equi::core::ops::Adam;
 use equi::layers::graph::{EdgeList, Egnn, EgnnConfig, Graph, Points};
 use equi::layers::import::Qm9Egnn;
 
@@ -110,7 +111,7 @@ pub struct Training<N> {
 impl<N: Network> Training<N> {
     /// Adam with PyTorch's defaults.
     pub fn new(network: N, rate: f64) -> Self {
-        Self { network: Some(network), optimizer: AdamConfig::new().with_epsilon(1e-8).init(), rate }
+        Self { network: Some(network), optimizer: Adam::new().init(), rate }
     }
 
     /// The loss before the step.

@@ -8,6 +8,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, TensorMetadata};
 
 use super::extension::{BackendSegments, RowOps};
+use super::message_network::{self, BackendMessages, OptionalTensors};
+use super::perceptron::{self, BackendPerceptron};
 
 impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
     fn swish(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -256,6 +258,122 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
                 prep.finish(state, combine(tensors, receivers, senders))
             }
             OpsKind::UnTracked(prep) => prep.finish(combine(tensors, receivers, senders)),
+        }
+    }
+
+    fn linear_rows(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: OptionalTensors<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct LinearRows;
+
+        impl<B: RowOps> Backward<B, 3> for LinearRows {
+            type State = ([FloatTensor<B>; 2], bool);
+
+            fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let ([x, weight], biased) = ops.state;
+                let mut needed = ops.parents.each_ref().map(Option::is_some);
+                needed[2] &= biased;
+                let all = B::linear_rows_gradient(x, weight, gradient, needed);
+                for (parent, by_parent) in ops.parents.into_iter().zip(all) {
+                    if let (Some(parent), Some(by_parent)) = (parent, by_parent) {
+                        grads.register::<B>(parent.id, by_parent);
+                    }
+                }
+            }
+        }
+
+        // Where there is no bias, the weight takes its place in the graph.
+        let biased = bias.tensors()[0].is_some();
+        let nodes = [x.node(), weight.node(), bias.tensors()[0].unwrap_or(&weight).node()];
+        let (x, weight) = (x.into_primitive(), weight.into_primitive());
+        let bias = bias.map(&mut |tensor: FloatTensor<Self>| tensor.into_primitive());
+        match LinearRows.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                prep.finish(([x.clone(), weight.clone()], biased), B::linear_rows(x, weight, bias))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::linear_rows(x, weight, bias)),
+        }
+    }
+
+    fn perceptron(network: BackendPerceptron<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Perceptron;
+
+        impl<B: RowOps> Backward<B, { perceptron::ARGUMENTS }> for Perceptron {
+            type State = BackendPerceptron<B>;
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, { perceptron::ARGUMENTS }>,
+                grads: &mut Gradients,
+                _: &mut Checkpointer,
+            ) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let mut needed = ops.parents.each_ref().map(Option::is_some);
+                for (needed, tensor) in needed.iter_mut().zip(ops.state.tensors()) {
+                    *needed &= tensor.is_some();
+                }
+                let all = B::perceptron_gradient(ops.state, gradient, needed);
+                for (parent, by_parent) in ops.parents.into_iter().zip(all) {
+                    if let (Some(parent), Some(by_parent)) = (parent, by_parent) {
+                        grads.register::<B>(parent.id, by_parent);
+                    }
+                }
+            }
+        }
+
+        // Where an argument is missing, another takes its place in the graph; it is not asked for a gradient there.
+        let nodes = network.tensors().map(|tensor| tensor.unwrap_or(&network.x).node());
+        let network = network.map(|tensor: FloatTensor<Self>| tensor.into_primitive());
+        match Perceptron.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(network.clone(), B::perceptron(network)),
+            OpsKind::UnTracked(prep) => prep.finish(B::perceptron(network)),
+        }
+    }
+
+    fn message_network(
+        messages: BackendMessages<Self>,
+        receivers: BackendSegments<Self>,
+        senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct MessageNetwork;
+
+        impl<B: RowOps> Backward<B, { message_network::ARGUMENTS }> for MessageNetwork {
+            type State = (BackendMessages<B>, [BackendSegments<B>; 2]);
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, { message_network::ARGUMENTS }>,
+                grads: &mut Gradients,
+                _: &mut Checkpointer,
+            ) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let (messages, [receivers, senders]) = ops.state;
+                let mut needed = ops.parents.each_ref().map(Option::is_some);
+                for (needed, tensor) in needed.iter_mut().zip(messages.tensors()) {
+                    *needed &= tensor.is_some();
+                }
+                let all = B::message_network_gradient(messages, receivers, senders, gradient, needed);
+                for (parent, by_parent) in ops.parents.into_iter().zip(all) {
+                    if let (Some(parent), Some(by_parent)) = (parent, by_parent) {
+                        grads.register::<B>(parent.id, by_parent);
+                    }
+                }
+            }
+        }
+
+        let (receivers, senders) = (inner::<B, C>(receivers), inner::<B, C>(senders));
+        // Where an argument is missing, another takes its place in the graph; it is not asked for a gradient there.
+        let first = &messages.received;
+        let nodes = messages.tensors().map(|tensor| tensor.unwrap_or(first).node());
+        let messages = messages.map(|tensor| tensor.into_primitive());
+        match MessageNetwork.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = (messages.clone(), [receivers.clone(), senders.clone()]);
+                prep.finish(state, B::message_network(messages, receivers, senders))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::message_network(messages, receivers, senders)),
         }
     }
 

@@ -6,6 +6,8 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, ExtensionType, backend_extension};
 
 use super::composed;
+use super::message_network::{BackendMessages, OptionalTensors};
+use super::perceptron::BackendPerceptron;
 use super::segments::Rows;
 
 /// [`Segments`](super::Segments) as a backend sees them: on its device, and on the host.
@@ -167,6 +169,74 @@ pub trait RowOps: Backend {
     ) -> (Option<FloatTensor<Self>>, Option<FloatTensor<Self>>, Option<FloatTensor<Self>>, Option<FloatTensor<Self>>)
     {
         composed::combine_edges_gradient::<Self>(received, sent, edges, weight, receivers, senders, gradient, needed)
+    }
+
+    /// A step of Adam: the parameter and its moments after it, all of one shape. The factors are `b1`, `1 - b1`, `b2`, `1 - b2`,
+    /// `sqrt(1 - b2^t) / (1 - b1^t)` and `epsilon sqrt(1 - b2^t)`.
+    fn adam_step(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        moment_1: FloatTensor<Self>,
+        moment_2: FloatTensor<Self>,
+        factors: [f64; 6],
+        rate: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        composed::adam_step::<Self>(parameter, gradient, moment_1, moment_2, factors, rate)
+    }
+
+    /// `x W + b` for `x [rows, inputs]`, `W [inputs, outputs]` and perhaps `b [outputs]`. Nothing is empty.
+    fn linear_rows(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] bias: OptionalTensors<Self>,
+    ) -> FloatTensor<Self> {
+        composed::linear_rows::<Self>(x, weight, bias)
+    }
+
+    /// The gradients of [`linear_rows`](Self::linear_rows) that are `needed`, of those by `x`, `W` and `b`.
+    fn linear_rows_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 3],
+    ) -> Vec<Option<FloatTensor<Self>>> {
+        composed::linear_rows_gradient::<Self>(x, weight, gradient, needed)
+    }
+
+    /// `silu(sum_k x_k W_k + b) V + c`, plus `x_0` where asked for. Nothing is empty.
+    fn perceptron(#[extension_type] network: BackendPerceptron<Self>) -> FloatTensor<Self> {
+        composed::perceptron::<Self>(network)
+    }
+
+    /// The gradients of [`perceptron`](Self::perceptron) that are `needed`, of those by `x_0`, `W_0`, `x_1`, `W_1`, `x_2`, `W_2`, `b`, `V` and `c`.
+    fn perceptron_gradient(
+        #[extension_type] network: BackendPerceptron<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 9],
+    ) -> Vec<Option<FloatTensor<Self>>> {
+        composed::perceptron_gradient::<Self>(network, gradient, needed)
+    }
+
+    /// Sums or means of messages and shifts, `[nodes, channels]` or `[nodes, channels + dimensions]`: see
+    /// [`message_network`](super::message_network()). There is an edge and a channel at least, everywhere.
+    fn message_network(
+        #[extension_type] messages: BackendMessages<Self>,
+        #[extension_type] receivers: BackendSegments<Self>,
+        #[extension_type] senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        composed::message_network::<Self>(messages, receivers, senders)
+    }
+
+    /// The gradients of [`message_network`](Self::message_network) that are `needed`, in the order of its formula: by `p`, `q`, `d`, `w`,
+    /// `W`, `b`, `e`, `W_e`, `w_g`, `b_g`, `W_x`, `b_x` and `w_x`.
+    fn message_network_gradient(
+        #[extension_type] messages: BackendMessages<Self>,
+        #[extension_type] receivers: BackendSegments<Self>,
+        #[extension_type] senders: BackendSegments<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 13],
+    ) -> Vec<Option<FloatTensor<Self>>> {
+        composed::message_network_gradient::<Self>(messages, receivers, senders, gradient, needed)
     }
 
     /// `y_e = sum over h of a_e[h] B_e (W_h x_j)` for every edge `e` that `j` sends: `x [nodes, p, i]`, `a [edges, h]`,

@@ -5,6 +5,7 @@
 //! occurs many times, once or never, on every backend.
 
 mod activation;
+mod adam;
 mod autodiff;
 mod composed;
 mod edges;
@@ -15,22 +16,27 @@ mod feature_map;
 mod flex;
 mod heads;
 mod memory;
+mod message_network;
 mod o3;
+mod perceptron;
 mod radial_network;
 mod radial_product;
 mod segments;
 mod steerable_conv;
 
 pub use activation::{bias_silu, gate, gelu, norm_gelu, silu};
+pub use adam::Adam;
 pub use edges::edge_silu;
 pub use extension::{BackendSegments, EdgeGradients, NetworkGradients, RowOps};
 pub use feature_map::{FeatureMapOps, PoolWindow, elu, max_pool2d};
 pub use heads::{head_products, head_sums};
 pub use memory::{release_memory, retain_memory};
+pub use message_network::{BackendMessages, MessageNetwork, OptionalTensors, ShiftNetwork, message_network};
 pub use o3::{
     CoupledPath, Couplings, HarmonicRecursion, ProductGradients, ProductOps, spherical_harmonics, uvu_messages,
     uvu_product, uvw_product,
 };
+pub use perceptron::{BackendPerceptron, Perceptron, linear, perceptron};
 pub use radial_network::{RadialLayer, radial_network};
 pub use radial_product::radial_product;
 pub use segments::{Rows, Segments, gather, segment_highest, segment_max, segment_mean, segment_softmax, segment_sum};

@@ -41,6 +41,11 @@ impl Rows {
     pub fn count(&self) -> usize {
         self.offsets.len() - 1
     }
+
+    /// What a row counts for in the mean over its segment, for every segment; 1 where there is none.
+    pub(super) fn shares(&self) -> Vec<f64> {
+        self.offsets.windows(2).map(|pair| 1.0 / (pair[1] - pair[0]).max(1) as f64).collect()
+    }
 }
 
 impl Segments {

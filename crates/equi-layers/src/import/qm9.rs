@@ -6,7 +6,7 @@ use burn::tensor::{DType, Tensor, TensorCreationOptions};
 use equi_core::ops::segment_sum;
 
 use super::mapping::{Counterpart, parameter};
-use crate::graph::activated::linear_silu;
+use crate::graph::activated::two_layers;
 use crate::graph::{Egnn, EgnnConfig, Graph, Points};
 
 /// One number for every graph, `G(sum_i N(h_i))`, from the features `h` of an [`Egnn`] whose positions stay: `EGNN` of the reference's
@@ -73,9 +73,9 @@ impl Qm9Egnn {
             points = points.with_attributes(features);
         }
         let (features, _) = self.egnn.forward(graph, points, edges);
-        let nodes = self.node_output.forward(linear_silu(&self.node_input, features));
+        let nodes = two_layers(vec![(&self.node_input, features)], &self.node_output, false);
         let sums = segment_sum(nodes, graph.members());
-        self.graph_output.forward(linear_silu(&self.graph_input, sums))
+        two_layers(vec![(&self.graph_input, sums)], &self.graph_output, false)
     }
 
     pub(super) fn dtype(&self) -> DType {

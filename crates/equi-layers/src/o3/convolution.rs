@@ -253,10 +253,15 @@ impl PointConvolution {
         check("attributes of nodes", attributes.as_ref(), [graph.nodes(), config.node_attributes.dim()]);
         check("harmonics of edges", Some(&edges.harmonics), [graph.edges(), config.irreps_edge.dim()]);
         check("functions of distances", Some(&edges.radial), [graph.edges(), config.radial_functions]);
-        let (sent, harmonics) = (self.send.forward(features.clone()), edges.harmonics.clone());
-        let weights = self.radial.forward(edges.radial.clone());
-        let received = self.product.messages(sent, harmonics, weights, graph.senders(), graph.receivers());
-        let received = received * config.neighbours.sqrt().recip();
+        let received = if graph.edges() == 0 {
+            let columns = self.product.irreps_out().dim();
+            Tensor::zeros([graph.nodes(), columns], (&features.device(), features.dtype()))
+        } else {
+            let (sent, harmonics) = (self.send.forward(features.clone()), edges.harmonics.clone());
+            let weights = self.radial.forward(edges.radial.clone());
+            let received = self.product.messages(sent, harmonics, weights, graph.senders(), graph.receivers());
+            received * config.neighbours.sqrt().recip()
+        };
         let received = self.receive.forward(received);
         match (&self.self_connection, attributes) {
             (Some(SelfConnection::Linear(linear)), _) => received + linear.forward(features),

@@ -54,6 +54,10 @@ impl EdgeEmbedding {
     /// # Panics
     /// If there are not as many rows as nodes, or not three columns.
     pub fn forward(&self, graph: &Graph, positions: Tensor<2>) -> EdgeFeatures {
+        if graph.edges() == 0 {
+            let zeros = |columns| Tensor::zeros([0, columns], (&positions.device(), positions.dtype()));
+            return EdgeFeatures { harmonics: zeros(self.irreps().dim()), radial: zeros(self.basis.number()) };
+        }
         let directions = graph.displacements(positions);
         let distances = root(directions.clone().square().sum_dim(1));
         // The squares of all functions sum to about 1.

@@ -1,7 +1,8 @@
 //! How a model is trained.
 
 use burn::grad_clipping::GradientClippingConfig;
-use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer};
+use burn::optim::{AdamWConfig, ModuleOptimizer};
+use equi_core::ops::Adam;
 use serde::{Deserialize, Serialize};
 
 use super::{FitError, Schedule};
@@ -107,7 +108,10 @@ impl FitConfig {
     pub(super) fn optimizer(&self) -> ModuleOptimizer {
         let clipping = self.clip_norm.map(GradientClippingConfig::Norm);
         match self.optimizer {
-            Optimizer::Adam => AdamConfig::new().with_epsilon(1e-8).with_grad_clipping(clipping).init(),
+            Optimizer::Adam => match clipping {
+                Some(clipping) => Adam::new().init().with_grad_clipping(clipping.init()),
+                None => Adam::new().init(),
+            },
             Optimizer::AdamW { weight_decay } => AdamWConfig::new()
                 .with_epsilon(1e-8)
                 .with_weight_decay(weight_decay)

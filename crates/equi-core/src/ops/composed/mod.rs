@@ -4,11 +4,17 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::IndexingUpdateOp;
 
+mod adam;
 mod heads;
+mod message_network;
+mod perceptron;
 mod radial_network;
 mod radial_product;
 
+pub(super) use adam::adam_step;
 pub(super) use heads::{head_products, head_spread, head_sums};
+pub(super) use message_network::{message_network, message_network_gradient};
+pub(super) use perceptron::{linear_rows, linear_rows_gradient, perceptron, perceptron_gradient};
 pub(super) use radial_network::{radial_network, radial_network_gradient};
 pub(super) use radial_product::{radial_product, radial_product_gradient};
 

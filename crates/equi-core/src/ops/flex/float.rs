@@ -30,12 +30,36 @@ pub(super) trait Float:
 
     /// `exp(-x)`, within 2 units in the last place for `-88 < x < 87` (`-709 < x < 708` in double precision); beyond that
     /// infinity, or the number at the end of that range. Not a number for not a number.
-    fn exp_neg<S: Simd>(self) -> Self;
+    #[inline(always)]
+    fn exp_neg<S: Simd>(self) -> Self {
+        let [w, r, power] = self.exp_neg_parts::<S>();
+        w.mul_add::<S>(r, Self::ONE) * power
+    }
+
+    /// `[w, r, p]` with `exp(-x) = (1 + w r) p`, where `p` is a power of two, and 1 around zero.
+    fn exp_neg_parts<S: Simd>(self) -> [Self; 3];
 
     fn square_root(self) -> Self;
 
     /// The error function, within 4e-7 in single precision.
     fn erf<S: Simd>(self) -> Self;
+
+    /// `exp(-x) - 1`, as exact near zero as elsewhere.
+    #[inline(always)]
+    fn exp_neg_minus_one<S: Simd>(self) -> Self {
+        let [w, r, power] = self.exp_neg_parts::<S>();
+        (w * r).mul_add::<S>(power, power - Self::ONE)
+    }
+
+    /// The hyperbolic tangent, `-u / (2 + u)` with `u = exp(-2 |x|) - 1` and the sign of `x`.
+    #[inline(always)]
+    fn tanh<S: Simd>(self) -> Self {
+        let negative = self < Self::ZERO;
+        let size = if negative { -self } else { self };
+        let u = (size + size).exp_neg_minus_one::<S>();
+        let tanh = -u / (Self::ONE + Self::ONE + u);
+        if negative { -tanh } else { tanh }
+    }
 
     /// `1 / (1 + exp(-x))`.
     #[inline(always)]
@@ -81,7 +105,7 @@ macro_rules! float {
             }
 
             #[inline(always)]
-            fn exp_neg<S: Simd>(self) -> Self {
+            fn exp_neg_parts<S: Simd>(self) -> [Self; 3] {
                 // Comparisons with what is not a number are false, so it passes through.
                 let t = -self;
                 let t = if t < $lowest { $lowest } else { t };
@@ -91,8 +115,8 @@ macro_rules! float {
                 let r = Float::mul_add::<S>(n, -$low, Float::mul_add::<S>(n, -$high, t));
                 let q: $float = $first;
                 $(let q = Float::mul_add::<S>(q, r, $coefficient);)*
-                let exp = Float::mul_add::<S>(Float::mul_add::<S>(q, r, 1.0), r, 1.0);
-                exp * $float::from_bits(shifted.to_bits().wrapping_add($bias) << ($mantissa as $bits))
+                let power = $float::from_bits(shifted.to_bits().wrapping_add($bias) << ($mantissa as $bits));
+                [Float::mul_add::<S>(q, r, 1.0), r, power]
             }
 
             #[inline(always)]

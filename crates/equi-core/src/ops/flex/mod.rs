@@ -1,14 +1,20 @@
 //! The operations on flex, in single and double precision.
 
 mod activation;
+mod adam;
 mod edges;
 mod feature_map;
 mod float;
 mod gate;
 mod heads;
+mod layers;
 mod memory;
+mod message_network;
+mod microkernel;
 mod norm_gelu;
 mod o3;
+mod perceptron;
+mod pieces;
 mod radial_network;
 mod radial_product;
 mod segments;
@@ -22,6 +28,8 @@ use burn::tensor::DType;
 
 use super::composed;
 use super::extension::{BackendSegments, EdgeGradients, NetworkGradients, RowOps};
+use super::message_network::{BackendMessages, OptionalTensors};
+use super::perceptron::BackendPerceptron;
 
 /// Calls a kernel in the precision of a tensor, or something else where there is none.
 macro_rules! in_precision {
@@ -168,6 +176,86 @@ impl RowOps for Flex {
             composed::combine_edges_gradient::<Self>(
                 received, sent, edges, weight, receivers, senders, gradient, needed
             )
+        )
+    }
+
+    fn adam_step(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        moment_1: FloatTensor<Self>,
+        moment_2: FloatTensor<Self>,
+        factors: [f64; 6],
+        rate: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        in_precision!(
+            parameter,
+            adam::adam_step([parameter, gradient, moment_1, moment_2], factors, rate),
+            composed::adam_step::<Self>(parameter, gradient, moment_1, moment_2, factors, rate)
+        )
+    }
+
+    fn linear_rows(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: OptionalTensors<Self>) -> FloatTensor<Self> {
+        in_precision!(x, perceptron::linear(x, weight, bias), composed::linear_rows::<Self>(x, weight, bias))
+    }
+
+    fn linear_rows_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 3],
+    ) -> Vec<Option<FloatTensor<Self>>> {
+        in_precision!(
+            x,
+            perceptron::linear_gradient(x, weight, gradient, needed),
+            composed::linear_rows_gradient::<Self>(x, weight, gradient, needed)
+        )
+    }
+
+    fn perceptron(network: BackendPerceptron<Self>) -> FloatTensor<Self> {
+        in_precision!(network.x, perceptron::perceptron(network), composed::perceptron::<Self>(network))
+    }
+
+    fn perceptron_gradient(
+        network: BackendPerceptron<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 9],
+    ) -> Vec<Option<FloatTensor<Self>>> {
+        in_precision!(
+            network.x,
+            perceptron::perceptron_gradient(network, gradient, needed),
+            composed::perceptron_gradient::<Self>(network, gradient, needed)
+        )
+    }
+
+    fn message_network(
+        messages: BackendMessages<Self>,
+        receivers: BackendSegments<Self>,
+        senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        if !receivers.host.sorted {
+            return composed::message_network::<Self>(messages, receivers, senders);
+        }
+        in_precision!(
+            messages.received,
+            message_network::network(messages, &receivers.host, &senders.host),
+            composed::message_network::<Self>(messages, receivers, senders)
+        )
+    }
+
+    fn message_network_gradient(
+        messages: BackendMessages<Self>,
+        receivers: BackendSegments<Self>,
+        senders: BackendSegments<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 13],
+    ) -> Vec<Option<FloatTensor<Self>>> {
+        if !receivers.host.sorted {
+            return composed::message_network_gradient::<Self>(messages, receivers, senders, gradient, needed);
+        }
+        in_precision!(
+            messages.received,
+            message_network::gradient(messages, &receivers.host, &senders.host, gradient, needed),
+            composed::message_network_gradient::<Self>(messages, receivers, senders, gradient, needed)
         )
     }
 

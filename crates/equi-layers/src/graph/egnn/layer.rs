@@ -4,10 +4,12 @@ use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
-use equi_core::ops::{Segments, edge_silu, gate, segment_mean, segment_sum};
+use equi_core::ops::{
+    MessageNetwork, Segments, ShiftNetwork, edge_silu, gate, message_network, segment_mean, segment_sum,
+};
 
 use super::{Aggregation, EgnnConfig, Normalization};
-use crate::graph::activated::{linear_silu, with_bias};
+use crate::graph::activated::{apply, linear_silu, two_layers};
 use crate::graph::points::check;
 use crate::graph::{Graph, Points};
 use crate::length::root;
@@ -69,7 +71,7 @@ pub struct ScalarMlp {
 impl ScalarMlp {
     /// `[rows, inputs]` to `[rows, 1]`.
     pub fn forward(&self, features: Tensor<2>) -> Tensor<2> {
-        self.output.forward(linear_silu(&self.input, features))
+        two_layers(vec![(&self.input, features)], &self.output, false)
     }
 }
 
@@ -114,15 +116,12 @@ impl EgnnLayer {
     /// # Panics
     /// If a shape is not the one that the options and the graph ask for.
     pub fn forward(&self, graph: &Graph, points: Points, edges: Option<&Tensor<2>>) -> Points {
-        let (messages, positions) = self.send(graph, &points, edges);
-        let arrived = aggregate(self.message_aggregation, messages, graph.receivers());
-        let mut input =
-            points.features.clone().matmul(self.node_features.weight.val()) + self.node_messages.forward(arrived);
+        let (arrived, positions) = self.receive(graph, &points, edges);
+        let mut inputs = vec![(&self.node_features, points.features.clone()), (&self.node_messages, arrived)];
         if let (Some(linear), Some(attributes)) = (&self.node_attributes, &points.attributes) {
-            input = input + linear.forward(attributes.clone());
+            inputs.push((linear, attributes.clone()));
         }
-        let update = self.node_output.forward(with_bias(&self.node_features, input));
-        let features = if self.residual { points.features + update } else { update };
+        let features = two_layers(inputs, &self.node_output, self.residual);
         Points { features, positions, ..points }
     }
 
@@ -130,17 +129,83 @@ impl EgnnLayer {
     ///
     /// Panics as [`forward`](Self::forward) does.
     pub fn positions(&self, graph: &Graph, points: &Points, edges: Option<&Tensor<2>>) -> Tensor<2> {
-        self.send(graph, points, edges).1
+        self.receive(graph, points, edges).1
     }
 
-    /// The messages `m_ij`, and the new positions.
-    fn send(&self, graph: &Graph, points: &Points, edges: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
+    /// What arrives of the messages at every node, and the new positions.
+    fn receive(&self, graph: &Graph, points: &Points, edges: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
         self.check(graph, points, edges);
         let Points { features, positions, velocities, .. } = points;
-        let differences = graph.displacements(positions.clone());
+        let (arrived, shifts) = if graph.edges() == 0 {
+            let hidden = self.edge_output.weight.dims()[1];
+            (Tensor::zeros([graph.nodes(), hidden], (&features.device(), features.dtype())), None)
+        } else {
+            let differences = graph.displacements(positions.clone());
+            let received = apply(&self.edge_receiver, features.clone());
+            let sent = apply(&self.edge_sender, features.clone());
+            match self.message_network(received.clone(), sent.clone(), differences.clone(), edges) {
+                Some(network) => message_network(network, graph.receivers(), graph.senders()),
+                None => self.aggregated(graph, received, sent, differences, edges),
+            }
+        };
+        let mut positions = positions.clone();
+        if let Some(shifts) = shifts {
+            positions = positions + shifts;
+        }
+        if let (Some(mlp), Some(velocities)) = (&self.velocity, velocities) {
+            positions = positions + velocities.clone() * mlp.forward(features.clone());
+        }
+        (arrived, positions)
+    }
+
+    /// The messages as one operation, which knows all options but the division of differences, and the parameters that
+    /// [`EgnnConfig`] makes.
+    fn message_network(
+        &self,
+        received: Tensor<2>,
+        sent: Tensor<2>,
+        differences: Tensor<2>,
+        edges: Option<&Tensor<2>>,
+    ) -> Option<MessageNetwork> {
+        let gate = match &self.attention {
+            Some(attention) => Some((attention.weight.val(), attention.bias.as_ref()?.val())),
+            None => None,
+        };
+        let shift = match &self.coordinates {
+            Some(ScalarMlp { input, output: Linear { weight: output, bias: None } })
+                if self.normalization == Normalization::None =>
+            {
+                let (weight, bias) = (input.weight.val(), input.bias.as_ref()?.val());
+                Some(ShiftNetwork { weight, bias, output: output.val(), tanh: self.tanh, clamp: self.clamp })
+            }
+            Some(_) => return None,
+            None => None,
+        };
+        let is_mean = |aggregation| aggregation == Aggregation::Mean;
+        Some(MessageNetwork {
+            received,
+            sent,
+            differences,
+            distance: self.edge_distance.val(),
+            edges: self.edge_features.as_ref().zip(edges).map(|(linear, edges)| (edges.clone(), linear.weight.val())),
+            weight: self.edge_output.weight.val(),
+            bias: self.edge_output.bias.as_ref()?.val(),
+            gate,
+            shift,
+            mean: [is_mean(self.message_aggregation), is_mean(self.coordinate_aggregation)],
+        })
+    }
+
+    /// The same step by step, with any option: what arrives of the messages and of the shifts.
+    fn aggregated(
+        &self,
+        graph: &Graph,
+        received: Tensor<2>,
+        sent: Tensor<2>,
+        differences: Tensor<2>,
+        edges: Option<&Tensor<2>>,
+    ) -> (Tensor<2>, Option<Tensor<2>>) {
         let squared = differences.clone().powi_scalar(2).sum_dim(1);
-        let received = self.edge_receiver.forward(features.clone());
-        let sent = self.edge_sender.forward(features.clone());
         let (inputs, weight) = match (&self.edge_features, edges) {
             (Some(linear), Some(edges)) => (
                 Tensor::cat(vec![squared.clone(), edges.clone()], 1),
@@ -156,9 +221,7 @@ impl EgnnLayer {
                 None => messages.clone() * sigmoid(attention.forward(messages)),
             };
         }
-
-        let mut positions = positions.clone();
-        if let Some(mlp) = &self.coordinates {
+        let shifts = self.coordinates.as_ref().map(|mlp| {
             let mut weights = mlp.forward(messages.clone());
             if self.tanh {
                 weights = weights.tanh();
@@ -167,12 +230,9 @@ impl EgnnLayer {
             if let Some(clamp) = self.clamp {
                 shifts = shifts.clamp(-clamp, clamp);
             }
-            positions = positions + aggregate(self.coordinate_aggregation, shifts, graph.receivers());
-        }
-        if let (Some(mlp), Some(velocities)) = (&self.velocity, velocities) {
-            positions = positions + velocities.clone() * mlp.forward(features.clone());
-        }
-        (messages, positions)
+            aggregate(self.coordinate_aggregation, shifts, graph.receivers())
+        });
+        (aggregate(self.message_aggregation, messages, graph.receivers()), shifts)
     }
 
     /// Panics unless every input is there that the layer was built for, in the shape that the graph asks for, and no other.

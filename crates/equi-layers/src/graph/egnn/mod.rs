@@ -9,6 +9,7 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 
+use super::activated::apply;
 use super::points::check;
 use super::{Graph, Points};
 
@@ -58,7 +59,7 @@ impl Egnn {
     pub fn forward(&self, graph: &Graph, points: Points, edges: Option<Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
         let points = self.before(self.layers.len(), graph, points, edges.as_ref());
         let features = match &self.readout {
-            Some(readout) => readout.forward(points.features),
+            Some(readout) => apply(readout, points.features),
             None => points.features,
         };
         (features, points.positions)
@@ -76,7 +77,7 @@ impl Egnn {
     /// The points that layer `layer` would be given.
     fn before(&self, layer: usize, graph: &Graph, points: Points, edges: Option<&Tensor<2>>) -> Points {
         check("features of nodes", Some(&points.features), graph.nodes(), self.config.in_features);
-        let points = Points { features: self.embedding.forward(points.features.clone()), ..points };
+        let points = Points { features: apply(&self.embedding, points.features.clone()), ..points };
         self.layers[..layer].iter().fold(points, |points, layer| layer.forward(graph, points, edges))
     }
 }

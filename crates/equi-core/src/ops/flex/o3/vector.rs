@@ -21,7 +21,15 @@ pub(super) trait Vector: Float {
     fn fma<S: Simd>(simd: S, a: Self::Lanes<S>, b: Self::Lanes<S>, c: Self::Lanes<S>) -> Self::Lanes<S>;
 
     /// `c = a b` or `c += a b`; see [`radial_product::multiply`].
-    fn product(shape: [usize; 3], a: View<Self>, b: View<Self>, turned: Turned, c: &mut [Self], stride: usize, add: bool);
+    fn product(
+        shape: [usize; 3],
+        a: View<Self>,
+        b: View<Self>,
+        turned: Turned,
+        c: &mut [Self],
+        stride: usize,
+        add: bool,
+    );
 
     /// The sum over the lanes.
     fn total<S: Simd>(simd: S, a: Self::Lanes<S>) -> Self;

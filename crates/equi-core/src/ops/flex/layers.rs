@@ -1,0 +1,64 @@
+//! What the networks on pieces of rows have in common.
+
+use super::float::Float;
+use super::microkernel::stride;
+use super::simd::kernel;
+
+/// `x` to its SiLU, and to the slope of that.
+#[inline(always)]
+pub(super) fn activate_row<F: Float, S: pulp::Simd>(values: &mut [F], slopes: &mut [F]) {
+    for (value, slope) in values.iter_mut().zip(slopes) {
+        let x = *value;
+        let x = if x < -F::BOUND { -F::BOUND } else { x };
+        let x = if x > F::BOUND { F::BOUND } else { x };
+        let sigmoid = x.sigmoid::<S>();
+        *slope = sigmoid * x.mul_add::<S>(F::ONE - sigmoid, F::ONE);
+        *value = *value * sigmoid;
+    }
+}
+
+kernel! {
+    /// `silu(x c + b)`, with a number `c` for every row.
+    fn activate<'a, F | S>(scales: &'a [F], bias: &'a [F], values: &'a mut [F]) {
+        for (values, &scale) in values.chunks_exact_mut(stride(bias.len())).zip(scales) {
+            for (value, &bias) in values.iter_mut().zip(bias) {
+                *value = scale.mul_add::<S>(*value, bias).swish::<S>();
+            }
+        }
+    }
+}
+
+kernel! {
+    /// The same, and the slopes of the SiLU.
+    fn activate_with_slopes<'a, F | S>(scales: &'a [F], bias: &'a [F], values: &'a mut [F], slopes: &'a mut [F]) {
+        let rows = values.chunks_exact_mut(stride(bias.len())).zip(slopes.chunks_exact_mut(stride(bias.len())));
+        for ((values, slopes), &scale) in rows.zip(scales) {
+            let (values, slopes) = (&mut values[..bias.len()], &mut slopes[..bias.len()]);
+            for (value, &bias) in values.iter_mut().zip(bias) {
+                *value = scale.mul_add::<S>(*value, bias);
+            }
+            activate_row::<F, S>(values, slopes);
+        }
+    }
+}
+
+kernel! {
+    fn back_through_silu<'a, F | S>(columns: usize, slopes: &'a [F], by_values: &'a mut [F], by_bias: &'a mut [F]) {
+        for (slopes, by_values) in slopes.chunks_exact(stride(columns)).zip(by_values.chunks_exact_mut(stride(columns))) {
+            for ((by_value, &slope), by_bias) in by_values.iter_mut().zip(slopes).zip(by_bias.iter_mut()) {
+                *by_value *= slope;
+                *by_bias += *by_value;
+            }
+        }
+    }
+}
+
+/// One after the other.
+pub(super) fn parts<F, const N: usize>(mut numbers: &mut [F], lengths: [usize; N]) -> [&mut [F]; N] {
+    lengths.map(|length| numbers.split_off_mut(..length).expect("as long as all parts"))
+}
+
+/// Out of the layout of pieces of work.
+pub(super) fn matrix<F: Float>(numbers: &[F], [rows, columns]: [usize; 2]) -> Vec<F> {
+    numbers.chunks_exact(stride(columns)).take(rows).flat_map(|row| &row[..columns]).copied().collect()
+}

@@ -1,0 +1,60 @@
+//! Work in pieces, on the thread that asks and those of rayon.
+
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use super::float::Float;
+
+/// Multiplications and additions from which a second thread is asked for help: as long as waking it takes.
+const PARALLEL: usize = 1 << 20;
+
+/// Runs every piece of `work`, which takes `operations` multiplications and additions together. Who runs which is left to chance: what comes out must not
+/// depend on it.
+///
+/// The calling thread begins at once, and the others come to its help when they have woken up.
+pub(super) fn for_each<T: Send>(work: Vec<T>, operations: usize, run: impl Fn(T) + Sync) {
+    let threads = rayon::current_num_threads().min(work.len());
+    if operations < PARALLEL || threads < 2 {
+        work.into_iter().for_each(run);
+        return;
+    }
+    let queue = Mutex::new(work.into_iter());
+    let all = || {
+        loop {
+            let next = queue.lock().expect("a queue whose lock is held for one step only").next();
+            let Some(piece) = next else { return };
+            run(piece);
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|_| all());
+        }
+        all();
+    });
+}
+
+thread_local! {
+    /// Memory of pieces of work that are done, for the next ones of the same thread: fresh memory must be mapped and cleared.
+    static SCRATCH: RefCell<HashMap<TypeId, Vec<Box<dyn Any>>>> = RefCell::new(HashMap::new());
+}
+
+/// Calls `run` with `lengths` numbers that may be anything, and are this thread's alone.
+pub(super) fn with_scratch<F: Float, const N: usize, R>(
+    lengths: [usize; N],
+    run: impl FnOnce([&mut [F]; N]) -> R,
+) -> R {
+    // The last first: where one is within another, each finds its own again.
+    let kept = SCRATCH.with_borrow_mut(|kept| kept.entry(TypeId::of::<F>()).or_default().pop());
+    let mut numbers: Vec<F> = kept.map_or_else(Vec::new, |kept| *kept.downcast().expect("kept by its type"));
+    let length = lengths.iter().sum();
+    if numbers.len() < length {
+        numbers.resize(length, F::ZERO);
+    }
+    let mut rest = &mut numbers[..];
+    let result = run(lengths.map(|length| rest.split_off_mut(..length).expect("long enough")));
+    SCRATCH.with_borrow_mut(|kept| kept.entry(TypeId::of::<F>()).or_default().push(Box::new(numbers)));
+    result
+}
