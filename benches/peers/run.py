@@ -35,7 +35,7 @@ BUSY = 0.1
 
 # What `equi::core::ops::retain_memory` asks of the GNU C library, for both sides alike: what is freed is not handed back.
 RETAINED = ", memory retained"
-RETAIN = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+RETAIN = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
 # How an action is called in the results.
 ACTIONS = {"forward": "forward", "backward": "forward and backward", "step": "training step",

@@ -3,7 +3,7 @@
 #![cfg(any(feature = "flex", feature = "wgpu"))]
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use equi_core::ops::{PoolWindow, elu, max_pool2d};
+use equi_core::ops::{PoolWindow, channel_affine, channel_moments, elu, max_pool2d};
 
 /// A device, a precision, and the relative error that rounding causes there.
 struct Setting {
@@ -170,6 +170,126 @@ fn maxima_are_found_where_they_are() {
             }
         }
     }
+}
+
+/// Feature maps with one pixel, with remainders of vectors, and with more than one piece of work.
+const MAPS: [[usize; 4]; 4] = [[1, 1, 1, 1], [3, 2, 1, 5], [2, 3, 7, 9], [5, 4, 90, 70]];
+
+/// The numbers of a channel, of `[batch, channels, height, width]`.
+fn channel(x: &[f64], shape: [usize; 4], channel: usize) -> Vec<f64> {
+    let pixels = shape[2] * shape[3];
+    x.chunks(pixels).skip(channel).step_by(shape[1]).flatten().copied().collect()
+}
+
+#[test]
+fn moments_are_their_formulas() {
+    for setting in settings() {
+        for shape in MAPS {
+            // Far from zero, where the difference of two means of squares would have no digits left.
+            let x: Vec<f64> =
+                numbers(shape.iter().product(), 1).iter().map(|x| f64::from((x + 1000.0) as f32)).collect();
+            let (mean, variance) = channel_moments(upload(&x, shape, &setting.device, setting.dtype));
+            let channels: Vec<Vec<f64>> = (0..shape[1]).map(|c| channel(&x, shape, c)).collect();
+            let means: Vec<f64> = channels.iter().map(|x| x.iter().sum::<f64>() / x.len() as f64).collect();
+            let variances: Vec<f64> = channels
+                .iter()
+                .zip(&means)
+                .map(|(x, mean)| x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64)
+                .collect();
+            assert_close("mean", &setting, &values(mean), &means);
+            // The distances of numbers of size 1000 from their mean are known to 6e-5 in f32, 1e-13 in f64.
+            let loose = Setting { tolerance: setting.tolerance * 200.0, device: setting.device.clone(), ..setting };
+            assert_close("variance", &loose, &values(variance), &variances);
+        }
+    }
+}
+
+#[test]
+fn affine_maps_are_their_formula() {
+    for setting in settings() {
+        for shape in MAPS {
+            let x = numbers(shape.iter().product(), 1);
+            let [mean, scale, shift] = [2, 3, 4].map(|seed| numbers(shape[1], seed));
+            let vector = |x: &[f64]| upload(x, [shape[1]], &setting.device, setting.dtype);
+            let y = channel_affine(
+                upload(&x, shape, &setting.device, setting.dtype),
+                vector(&mean),
+                vector(&scale),
+                vector(&shift),
+            );
+            let pixels = shape[2] * shape[3];
+            let wanted: Vec<f64> = x
+                .iter()
+                .enumerate()
+                .map(|(i, x)| {
+                    (x - mean[i / pixels % shape[1]]) * scale[i / pixels % shape[1]] + shift[i / pixels % shape[1]]
+                })
+                .collect();
+            assert_close("affine", &setting, &values(y), &wanted);
+        }
+    }
+}
+
+/// Every gradient of a loss of all outputs, in every precision and on every device, against central differences in f64.
+#[test]
+#[cfg(feature = "flex")]
+fn gradients_of_moments_and_affine_maps_are_those_of_differences() {
+    let loss = |shape: [usize; 4], all: &[Vec<f64>; 4], device: &Device, dtype: DType| {
+        let x = upload(&all[0], shape, device, dtype).require_grad();
+        let [mean, scale, shift] = [1, 2, 3].map(|i| upload(&all[i], [shape[1]], device, dtype).require_grad());
+        let (m, v) = channel_moments(x.clone());
+        let weights = |seed| upload(&numbers(shape[1], seed), [shape[1]], device, dtype);
+        let y = channel_affine(x.clone(), mean.clone(), scale.clone(), shift.clone());
+        let of_y = upload(&numbers(all[0].len(), 8), shape, device, dtype);
+        let loss = (m * weights(6)).sum() + (v * weights(7)).sum() + (y * of_y).sum();
+        (loss, x, [mean, scale, shift])
+    };
+    for shape in MAPS.into_iter().take(3) {
+        let all =
+            [numbers(shape.iter().product(), 1), numbers(shape[1], 2), numbers(shape[1], 3), numbers(shape[1], 4)];
+        let value = |all: &[Vec<f64>; 4]| loss(shape, all, &Device::flex(), DType::F64).0.into_scalar::<f64>();
+        let wanted: [Vec<f64>; 4] = std::array::from_fn(|which| {
+            (0..all[which].len())
+                .map(|i| {
+                    let moved = |by: f64| {
+                        let mut all = all.clone();
+                        all[which][i] += by;
+                        value(&all)
+                    };
+                    // The loss is of second degree, so differences are exact but for rounding.
+                    (moved(0.5) - moved(-0.5)) / 1.0
+                })
+                .collect()
+        });
+        for setting in settings() {
+            let (loss, x, vectors) = loss(shape, &all, &setting.device.clone().autodiff(), setting.dtype);
+            let gradients = loss.backward();
+            let given = std::iter::once(values(x.grad(&gradients).unwrap()))
+                .chain(vectors.into_iter().map(|vector| values(vector.grad(&gradients).unwrap())));
+            // Sums of some tens of numbers.
+            let loose = Setting { tolerance: setting.tolerance * 50.0, device: setting.device.clone(), ..setting };
+            for (which, given) in given.enumerate() {
+                assert_close(&format!("gradient {which} of {shape:?}"), &loose, &given, &wanted[which]);
+            }
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "flex")]
+fn threads_change_nothing() {
+    let run = || {
+        let device = Device::flex().autodiff();
+        let shape = [5, 4, 90, 70];
+        let x = upload(&numbers(shape.iter().product(), 1), shape, &device, DType::F32).require_grad();
+        let (mean, variance) = channel_moments(x.clone());
+        let y = max_pool2d(elu(channel_affine(x.clone(), mean, variance.clone(), variance), 1.0), windows()[0].0);
+        let weights = upload(&numbers(y.shape().num_elements(), 9), y.dims(), &device, DType::F32);
+        let gradients = (y.clone() * weights).sum().backward();
+        [values(y), values(x.grad(&gradients).unwrap())]
+    };
+    let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);
+    assert_eq!(with(1), with(3));
 }
 
 /// Central differences by every number, in f64; steps are smaller than the distances of the numbers from each other and from zero.

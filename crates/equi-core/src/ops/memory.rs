@@ -10,8 +10,8 @@ pub fn retain_memory() {
     // SAFETY: mallopt changes numbers of the allocator under its lock; both parameters exist, and their values are in range.
     #[allow(unsafe_code)] // There is no other way to reach the allocator.
     unsafe {
-        // What is larger than 32 MiB, the most that is accepted, is still mapped by itself.
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+        // Large blocks, too, come from the heap, and none from a mapping of its own.
+        libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
     }
 }

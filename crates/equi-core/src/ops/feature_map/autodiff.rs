@@ -7,7 +7,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::FloatTensor;
 
-use super::{FeatureMapOps, PoolWindow};
+use super::{FeatureMapOps, PoolWindow, composed};
 
 impl<B: FeatureMapOps, C: CheckpointStrategy> FeatureMapOps for Autodiff<B, C> {
     fn elu(x: FloatTensor<Self>, alpha: f64) -> FloatTensor<Self> {
@@ -49,6 +49,68 @@ impl<B: FeatureMapOps, C: CheckpointStrategy> FeatureMapOps for Autodiff<B, C> {
         match MaximumOverWindows.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((x.clone(), window), B::maximum_over_windows(x, window)),
             OpsKind::UnTracked(prep) => prep.finish(B::maximum_over_windows(x, window)),
+        }
+    }
+
+    fn channel_moments(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct ChannelMoments;
+
+        impl<B: FeatureMapOps> Backward<B, 1> for ChannelMoments {
+            type State = [FloatTensor<B>; 2];
+
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let [x, moments] = ops.state;
+                unary::<B, _>(ops.parents, ops.node, grads, |gradient| {
+                    B::channel_moments_gradient(x, moments, gradient)
+                });
+            }
+        }
+
+        let (x, node) = x.into_parts();
+        let moments = B::channel_moments(x.clone());
+        match ChannelMoments.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish([x, moments.clone()], moments),
+            OpsKind::UnTracked(prep) => prep.finish(moments),
+        }
+    }
+
+    fn channel_affine(
+        x: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct ChannelAffine;
+
+        impl<B: FeatureMapOps> Backward<B, 4> for ChannelAffine {
+            type State = [FloatTensor<B>; 3];
+
+            fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let [x, mean, scale] = ops.state;
+                let (by_x, by_both) = B::channel_affine_gradient(x, mean, scale.clone(), gradient);
+                let (by_scale, by_shift) =
+                    (composed::row_of::<B>(by_both.clone(), 0), composed::row_of::<B>(by_both, 1));
+                // A mean is taken away before the scale.
+                let by_mean = B::float_neg(B::float_mul(by_shift.clone(), scale));
+                for (parent, by_parent) in ops.parents.into_iter().zip([by_x, by_mean, by_scale, by_shift]) {
+                    if let Some(parent) = parent {
+                        grads.register::<B>(parent.id, by_parent);
+                    }
+                }
+            }
+        }
+
+        let nodes = [x.node(), mean.node(), scale.node(), shift.node()];
+        let [x, mean, scale, shift] = [x, mean, scale, shift].map(|tensor| tensor.into_primitive());
+        match ChannelAffine.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = [x.clone(), mean.clone(), scale.clone()];
+                prep.finish(state, B::channel_affine(x, mean, scale, shift))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::channel_affine(x, mean, scale, shift)),
         }
     }
 }

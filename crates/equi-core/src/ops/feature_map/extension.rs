@@ -38,6 +38,40 @@ pub trait FeatureMapOps: Backend {
     ) -> FloatTensor<Self> {
         composed::maximum_over_windows_gradient::<Self>(x, window, gradient)
     }
+
+    /// Mean and variance over batch and space, `[2, channels]`, of `x [batch, channels, height, width]`. Nothing is empty.
+    fn channel_moments(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::channel_moments::<Self>(x)
+    }
+
+    /// The gradient of [`channel_moments`](Self::channel_moments), which gave `moments`.
+    fn channel_moments_gradient(
+        x: FloatTensor<Self>,
+        moments: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        composed::channel_moments_gradient::<Self>(x, moments, gradient)
+    }
+
+    /// `scale_c (x_c - mean_c) + shift_c`, for `x [batch, channels, height, width]` and `[channels]` each. Nothing is empty.
+    fn channel_affine(
+        x: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        composed::channel_affine::<Self>(x, mean, scale, shift)
+    }
+
+    /// The gradients of [`channel_affine`](Self::channel_affine) by `x`, and in one `[2, channels]` by the scale and by the shift.
+    fn channel_affine_gradient(
+        x: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        composed::channel_affine_gradient::<Self>(x, mean, scale, gradient)
+    }
 }
 
 #[cfg(feature = "ndarray")]

@@ -1,4 +1,4 @@
-//! Pointwise functions and maxima of feature maps, which on flex run in vectors and on all threads.
+//! Pointwise functions, maxima and moments of feature maps, which on flex run in vectors and on all threads.
 
 mod autodiff;
 pub(super) mod composed;
@@ -63,4 +63,46 @@ pub fn max_pool2d(x: Tensor<4>, window: PoolWindow) -> Tensor<4> {
         return Tensor::zeros(shape, (&x.device(), x.dtype()));
     }
     Tensor::from_dispatch(<Dispatch as FeatureMapOps>::maximum_over_windows(x.into_dispatch(), window))
+}
+
+/// The mean and the variance (biased) of every channel over batch and space.
+///
+/// # Shapes
+/// - `x`: `[batch, channels, height, width]`
+/// - outputs: `[channels]` each
+///
+/// # Panics
+/// If there is no sample, no channel or no pixel.
+pub fn channel_moments(x: Tensor<4>) -> (Tensor<1>, Tensor<1>) {
+    assert!(x.shape().num_elements() > 0, "channel_moments takes a pixel at least; it was given {:?}", x.dims());
+    let channels = x.dims()[1];
+    let moments = Tensor::<2>::from_dispatch(<Dispatch as FeatureMapOps>::channel_moments(x.into_dispatch()));
+    let row = |i| moments.clone().narrow(0, i, 1).reshape([channels]);
+    (row(0), row(1))
+}
+
+/// `scale_c (x_c - mean_c) + shift_c` for every channel `c`.
+///
+/// # Shapes
+/// - `x`, output: `[batch, channels, height, width]`
+/// - `mean`, `scale`, `shift`: `[channels]`
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn channel_affine(x: Tensor<4>, mean: Tensor<1>, scale: Tensor<1>, shift: Tensor<1>) -> Tensor<4> {
+    let channels = x.dims()[1];
+    let given = [mean.dims(), scale.dims(), shift.dims()];
+    assert!(
+        given == [[channels]; 3],
+        "channel_affine of {channels} channels takes as many numbers; it was given {given:?}"
+    );
+    if x.shape().num_elements() == 0 {
+        return x;
+    }
+    Tensor::from_dispatch(<Dispatch as FeatureMapOps>::channel_affine(
+        x.into_dispatch(),
+        mean.into_dispatch(),
+        scale.into_dispatch(),
+        shift.into_dispatch(),
+    ))
 }

@@ -94,8 +94,8 @@ impl Default for ConvSteps {
 /// | half turns, or a flip (`C2`, `C6`, `D1`, `D3`) | 0.5 |
 /// | none of these (`C1`, `C3`) | 1 |
 ///
-/// for fields whose channels all are exchanged, such as regular ones; numbers of copies of an irrep in the output are rounded up to a multiple of 16
-/// (of 8 in double precision).
+/// for fields whose channels all are exchanged, such as regular ones; numbers of copies of an irrep in the output are rounded up to a multiple of 8
+/// (of 4 in double precision).
 ///
 /// The filter must commute with the symmetry, as one expanded in equivariant kernels does: of any other, flex sees the part that commutes (unless the
 /// layer is so small that the dense product is cheaper), and other backends all. So is the gradient by the filter: on flex it is the part that commutes,

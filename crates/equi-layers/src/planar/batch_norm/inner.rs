@@ -8,10 +8,11 @@ use burn::module::{Content, DisplaySettings, Flag, Module, ModuleDisplay, Param,
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions};
 use equi_core::FieldType;
 use equi_core::check::FieldMap;
+use equi_core::ops::{channel_affine, channel_moments};
 
 use super::{
-    Blocks, Settings, batch_norm_config, batch_norm_traits, channel_mean, inverse_deviation, is_training, ones,
-    per_channel, samples, update, zeros,
+    Blocks, Settings, batch_norm_config, batch_norm_traits, inverse_deviation, is_training, ones, samples, update,
+    zeros,
 };
 use crate::error::Result;
 use crate::planar::fields::require_permutations;
@@ -89,7 +90,7 @@ impl InnerBatchNorm {
             return self.train(features);
         }
         let (scale, shift) = self.folded();
-        features * per_channel(scale) + per_channel(shift)
+        channel_affine(features, scale.zeros_like(), scale, shift)
     }
 
     /// The scale and the shift of every channel that the running statistics amount to, `[channels]` each: outside of
@@ -108,11 +109,12 @@ impl InnerBatchNorm {
     fn train(&self, features: Tensor<4>) -> Tensor<4> {
         let Settings { epsilon, momentum, .. } = self.settings;
         let samples = samples(&features) as f64;
-        let mean = self.fields.mean(channel_mean(features.clone()));
-        let centred = features - per_channel(self.fields.spread(mean.clone()));
-        // 2 c c' - c'^2 with c' = c held constant: value and gradient of c^2, for half the work of the backward pass.
-        let half = self.fields.mean(channel_mean(centred.clone() * centred.clone().detach()));
-        let variance = half.clone() * 2.0 - half.detach();
+        // Of the field: the mean of the means of its channels, and of their variances and squared distances from it.
+        let (means, variances) = channel_moments(features.clone());
+        let mean = self.fields.mean(means.clone());
+        let centre = self.fields.spread(mean.clone());
+        let distance = means - centre.clone();
+        let variance = self.fields.mean(variances + distance.clone() * distance);
 
         let count = self.fields.sizes.clone() * samples;
         // A single number has no variance; it stays at zero.
@@ -121,11 +123,11 @@ impl InnerBatchNorm {
         update(&self.running_var, unbiased, momentum);
 
         let scale = inverse_deviation(&self.gamma, variance, epsilon);
-        let scaled = centred * per_channel(self.fields.spread(scale));
-        match &self.beta {
-            Some(beta) => scaled + per_channel(self.fields.spread(beta.val())),
-            None => scaled,
-        }
+        let shift = match &self.beta {
+            Some(beta) => beta.val(),
+            None => scale.zeros_like(),
+        };
+        channel_affine(features, centre, self.fields.spread(scale), self.fields.spread(shift))
     }
 }
 

@@ -1,5 +1,8 @@
 //! The maximum over windows on flex: along columns first, a row at a time, then along rows.
 
+use std::hint::select_unpredictable;
+use std::ops::Range;
+
 use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
@@ -27,7 +30,7 @@ fn larger_of<F: Float>(x: F, maximum: F) -> F {
 }
 
 /// What lies within an image of a window at `place`, of so many pixels.
-fn within(place: usize, window: PoolWindow, size: usize) -> std::ops::Range<usize> {
+fn within(place: usize, window: PoolWindow, size: usize) -> Range<usize> {
     let first = place * window.stride;
     first.saturating_sub(window.padding)..(first + window.kernel_size - window.padding).min(size)
 }
@@ -59,13 +62,27 @@ pub(super) fn maximum<F: Float>(x: FlexTensor, window: PoolWindow) -> FlexTensor
 }
 
 /// The first of some rows of a plane, and the others.
-fn split_first<F>(
-    plane: &[F],
-    rows: std::ops::Range<usize>,
-    width: usize,
-) -> Option<(&[F], impl Iterator<Item = &[F]>)> {
+fn split_first<F>(plane: &[F], rows: Range<usize>, width: usize) -> Option<(&[F], impl Iterator<Item = &[F]>)> {
     let mut rows = plane[rows.start * width..rows.end * width].chunks(width);
     Some((rows.next()?, rows))
+}
+
+kernel! {
+    /// The larger of each pair and the row that it is in, where the later row is `number`.
+    fn larger_from<'a, F | S>(row: &'a [F], number: u32, maximum: &'a mut [F], from: &'a mut [u32]) {
+        for ((maximum, from), &x) in maximum.iter_mut().zip(from).zip(row) {
+            let larger = is_larger(x, *maximum);
+            *maximum = if larger { x } else { *maximum };
+            *from = if larger { number } else { *from };
+        }
+    }
+}
+
+/// What is not a number is larger than every number.
+#[inline(always)]
+#[allow(clippy::eq_op)] // Only what is not a number differs from itself.
+fn is_larger<F: Float>(x: F, maximum: F) -> bool {
+    x > maximum || (x != x && maximum == maximum)
 }
 
 pub(super) fn gradient<F: Float>(x: FlexTensor, window: PoolWindow, gradient: FlexTensor) -> FlexTensor {
@@ -74,15 +91,21 @@ pub(super) fn gradient<F: Float>(x: FlexTensor, window: PoolWindow, gradient: Fl
     let (x, gradient) = (contiguous(x), contiguous(gradient));
     let mut by_x = vec![F::ZERO; batch * channels * height * width];
     let (pixels, windows) = (PLANES * height * width, PLANES * rows * columns);
+    let across: Vec<Range<usize>> = (0..columns).map(|column| within(column, window, width)).collect();
     let planes = numbers::<F>(&x).par_chunks(pixels).zip(numbers::<F>(&gradient).par_chunks(windows));
     by_x.par_chunks_mut(pixels).zip(planes).for_each(|(by_x, (planes, gradients))| {
+        let (mut maximum, mut from) = (vec![F::ZERO; width], vec![0; width]);
         let planes = planes.chunks(height * width).zip(gradients.chunks(rows * columns));
         for (by_x, (plane, gradients)) in by_x.chunks_mut(height * width).zip(planes) {
             for (row, gradients) in gradients.chunks(columns).enumerate() {
                 let lines = within(row, window, height);
-                for (column, &gradient) in gradients.iter().enumerate() {
-                    let pixels = within(column, window, width);
-                    by_x[first_maximum(plane, lines.clone(), pixels, width)] += gradient;
+                maximum.copy_from_slice(&plane[lines.start * width..][..width]);
+                from.fill(lines.start as u32);
+                for line in lines.skip(1) {
+                    larger_from(&plane[line * width..][..width], line as u32, &mut maximum, &mut from);
+                }
+                for (pixels, &gradient) in across.iter().zip(gradients) {
+                    by_x[first_maximum(&maximum, &from, pixels.clone(), width)] += gradient;
                 }
             }
         }
@@ -90,23 +113,20 @@ pub(super) fn gradient<F: Float>(x: FlexTensor, window: PoolWindow, gradient: Fl
     tensor(by_x, [batch, channels, height, width])
 }
 
-/// The place of the first pixel that has the maximum.
+/// The place of the first pixel that has the maximum, row by row, where every column knows its own and the first row that has it.
 #[inline(always)]
 #[allow(clippy::eq_op)] // Only what is not a number differs from itself.
-fn first_maximum<F: Float>(
-    plane: &[F],
-    rows: std::ops::Range<usize>,
-    columns: std::ops::Range<usize>,
-    width: usize,
-) -> usize {
-    let mut place = rows.start * width + columns.start;
-    let mut maximum = plane[place];
-    for row in rows {
-        for (column, &x) in columns.clone().zip(&plane[row * width..][columns.clone()]) {
-            if x > maximum || (x != x && maximum == maximum) {
-                (place, maximum) = (row * width + column, x);
-            }
-        }
+fn first_maximum<F: Float>(maximum: &[F], from: &[u32], columns: Range<usize>, width: usize) -> usize {
+    let first = columns.start;
+    let (mut column, mut row, mut best) = (first, from[first], maximum[first]);
+    let others = maximum[columns.clone()].iter().zip(&from[columns]).enumerate().skip(1);
+    for (place, (&x, &line)) in others {
+        let alike = x == best || (x != x && best != best);
+        // Which it is cannot be foreseen.
+        let larger = is_larger(x, best) || (alike && line < row);
+        column = select_unpredictable(larger, first + place, column);
+        row = select_unpredictable(larger, line, row);
+        best = select_unpredictable(larger, x, best);
     }
-    place
+    row as usize * width + column
 }

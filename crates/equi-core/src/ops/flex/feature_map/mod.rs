@@ -1,5 +1,6 @@
 //! The operations on feature maps on flex, in single and double precision.
 
+mod channels;
 mod elu;
 mod max_pool;
 
@@ -32,6 +33,48 @@ impl FeatureMapOps for Flex {
             x,
             max_pool::gradient(x, window, gradient),
             composed::maximum_over_windows_gradient::<Self>(x, window, gradient)
+        )
+    }
+
+    fn channel_moments(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        in_precision!(x, channels::moments(x), composed::channel_moments::<Self>(x))
+    }
+
+    fn channel_moments_gradient(
+        x: FloatTensor<Self>,
+        moments: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        in_precision!(
+            x,
+            channels::moments_gradient(x, moments, gradient),
+            composed::channel_moments_gradient::<Self>(x, moments, gradient)
+        )
+    }
+
+    fn channel_affine(
+        x: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        in_precision!(
+            x,
+            channels::affine(x, [mean, scale, shift]),
+            composed::channel_affine::<Self>(x, mean, scale, shift)
+        )
+    }
+
+    fn channel_affine_gradient(
+        x: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        in_precision!(
+            x,
+            channels::affine_gradient(x, [mean, scale], gradient),
+            composed::channel_affine_gradient::<Self>(x, mean, scale, gradient)
         )
     }
 }

@@ -17,8 +17,8 @@ pub(super) struct Left<F> {
 /// multiple of the lanes.
 ///
 /// # Safety
-/// The matrices can be read and written, and `C` overlaps none of the others. Where `ROUND`, `A` and `C` have room for a whole number of tiles
-/// of [`tile_rows`] rows, which is what is computed.
+/// The matrices can be read and written, and `C` overlaps none of the others. Where `ROUND`, `A` and `C` have room for 13 rows more than there are,
+/// which are computed, too, if tiles do not come out even.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(super) unsafe fn gemm<F: Lanes, S: Simd, const ROUND: bool>(
@@ -47,13 +47,9 @@ pub(super) unsafe fn gemm<F: Lanes, S: Simd, const ROUND: bool>(
     }
 }
 
-/// Rows of a tile: with two vectors in each, two for `B` and one for `A` they fill the registers.
-#[inline(always)]
-pub(super) fn tile_rows<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 14 } else { 6 }
-}
-
 /// [`gemm`] for `V` vectors of columns.
+///
+/// With two vectors in a row, 14 rows, two vectors of `B` and one of `A` fill 32 registers, and 6 rows 16; so do 12 rows of one vector.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 unsafe fn strip<F: Lanes, S: Simd, const V: usize, const ROUND: bool>(
@@ -66,7 +62,9 @@ unsafe fn strip<F: Lanes, S: Simd, const V: usize, const ROUND: bool>(
     c_row: usize,
     add: bool,
 ) {
+    let many = S::REGISTER_COUNT >= 32;
     let mut row = 0;
+    // A tile of so many rows while there are as many, or while there is any where tiles are rounded.
     macro_rules! tiles {
         ($($height:literal),*) => {
             $(while rows - row >= $height {
@@ -76,33 +74,39 @@ unsafe fn strip<F: Lanes, S: Simd, const V: usize, const ROUND: bool>(
             })*
         };
     }
-    if ROUND {
-        while row < rows {
-            // SAFETY: as above, in the room that the caller promises.
-            unsafe {
-                if tile_rows::<S>() == 14 {
-                    tile::<F, S, 14, V>(simd, depth, a, row, b, b_row, c.add(row * c_row), c_row, add);
-                } else {
-                    tile::<F, S, 6, V>(simd, depth, a, row, b, b_row, c.add(row * c_row), c_row, add);
-                }
+    macro_rules! whole {
+        ($height:literal) => {
+            while row < rows {
+                // SAFETY: as above, in the room that the caller promises.
+                unsafe { tile::<F, S, $height, V>(simd, depth, a, row, b, b_row, c.add(row * c_row), c_row, add) };
+                row += $height;
             }
-            row += tile_rows::<S>();
+        };
+    }
+    match (ROUND, many, V) {
+        (true, true, _) => whole!(14),
+        (true, false, 1) => whole!(12),
+        (true, false, _) => whole!(6),
+        (false, true, _) => {
+            // Two tiles of 8 rather than one of 14 and one of 2, which would have its sums wait for each other.
+            while rows - row >= 14 && rows - row != 16 {
+                // SAFETY: as above.
+                unsafe { tile::<F, S, 14, V>(simd, depth, a, row, b, b_row, c.add(row * c_row), c_row, add) };
+                row += 14;
+            }
+            tiles!(8, 4, 2, 1);
         }
-    } else if tile_rows::<S>() == 14 {
-        // Two tiles of 8 rather than one of 14 and one of 2, which would have its sums wait for each other.
-        while rows - row >= 14 && rows - row != 16 {
-            // SAFETY: as above.
-            unsafe { tile::<F, S, 14, V>(simd, depth, a, row, b, b_row, c.add(row * c_row), c_row, add) };
-            row += 14;
+        (false, false, 1) => {
+            tiles!(12, 6, 4, 2, 1);
         }
-        tiles!(8, 4, 2, 1);
-    } else {
-        while rows - row >= 6 && rows - row != 8 {
-            // SAFETY: as above.
-            unsafe { tile::<F, S, 6, V>(simd, depth, a, row, b, b_row, c.add(row * c_row), c_row, add) };
-            row += 6;
+        (false, false, _) => {
+            while rows - row >= 6 && rows - row != 8 {
+                // SAFETY: as above.
+                unsafe { tile::<F, S, 6, V>(simd, depth, a, row, b, b_row, c.add(row * c_row), c_row, add) };
+                row += 6;
+            }
+            tiles!(4, 2, 1);
         }
-        tiles!(4, 2, 1);
     }
 }
 

@@ -190,26 +190,40 @@ impl<'a, F: Lanes> Job<'a, F> {
             }
             let mut written = [false; COMPONENTS];
             for (number, block) in plan.blocks.iter().enumerate() {
-                arch.dispatch(Spreading {
-                    transform,
-                    parts: &self.spreads[number],
-                    image: self.image,
-                    pixels: &patches,
-                    to: components,
-                    strides: [STRIDE; COMPONENTS],
-                });
-                arch.dispatch(Products {
-                    job: self,
-                    number,
-                    block,
-                    count,
-                    components,
-                    outputs: &outputs,
-                    sums,
-                    cotangents,
-                    by_matrices,
-                    written: &mut written,
-                });
+                let parts = &self.spreads[number];
+                dispatch(
+                    parts.iter().all(|part| part.count <= F::MOST / 2),
+                    Spreading {
+                        transform,
+                        parts,
+                        image: self.image,
+                        pixels: &patches,
+                        to: components,
+                        strides: [STRIDE; COMPONENTS],
+                    },
+                );
+                for product in transform.products() {
+                    let depth = block.rows[transform.slot(product.weight)];
+                    let width = outputs.widths[product.output];
+                    if depth == 0 || width == 0 {
+                        continue;
+                    }
+                    let start = self.layout.starts[number][product.weight];
+                    let place = outputs.starts[product.output]..outputs.starts[product.output] + ROOM * width;
+                    let patches = &components[product.patch * ROOM * STRIDE..][..ROOM * STRIDE];
+                    let narrow = !width.is_multiple_of(F::MOST);
+                    if let Some(to) = &self.product {
+                        let matrix = &to.matrices[start..start + depth * width];
+                        let add = std::mem::replace(&mut written[product.output], true);
+                        let sums = &mut sums[place.clone()];
+                        dispatch(narrow, Forward { shape: [count, depth, width], patches, matrix, sums, add });
+                    }
+                    if self.gradient.is_some() {
+                        let cotangents = &cotangents[place];
+                        let sums = &mut by_matrices[start..start + depth * width];
+                        dispatch(narrow, Backward { shape: [depth, count, width], patches, cotangents, sums });
+                    }
+                }
             }
             if let Some(product) = &self.product {
                 for (matrix, _) in written[..transform.outputs()].iter().enumerate().filter(|(_, written)| !**written) {
@@ -309,72 +323,61 @@ impl<F: Lanes> WithSimd for PutDown<'_, '_, F> {
     }
 }
 
-/// The products of one block of a tile.
-struct Products<'a, 'b, F> {
-    job: &'a Job<'b, F>,
-    number: usize,
-    block: &'a Block,
-    /// Pixels.
-    count: usize,
-    components: &'a [F],
-    outputs: &'a Outputs,
-    sums: &'a mut [F],
-    cotangents: &'a [F],
-    by_matrices: &'a mut [F],
-    written: &'a mut [bool; COMPONENTS],
+/// Runs a kernel with the best instruction set, or, where half of its vectors is all that is needed, with one of such vectors.
+fn dispatch<O: WithSimd>(narrow: bool, operation: O) -> O::Output {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if narrow && let Some(simd) = pulp::x86::V3::try_new() {
+        return simd.vectorize(
+            #[inline(always)]
+            || operation.with_simd(simd),
+        );
+    }
+    let _ = narrow;
+    Arch::new().dispatch(operation)
 }
 
-impl<F: Lanes> WithSimd for Products<'_, '_, F> {
+/// Components of the output from those of the patches: `[pixels, depth] [depth, width]`.
+struct Forward<'a, F> {
+    shape: [usize; 3],
+    /// `[ROOM, STRIDE]`
+    patches: &'a [F],
+    matrix: &'a [F],
+    /// `[ROOM, width]`
+    sums: &'a mut [F],
+    add: bool,
+}
+
+impl<F: Lanes> WithSimd for Forward<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let transform = self.job.plan.transform;
-        for product in transform.products() {
-            let depth = self.block.rows[transform.slot(product.weight)];
-            let width = self.outputs.widths[product.output];
-            if depth == 0 || width == 0 {
-                continue;
-            }
-            let start = self.job.layout.starts[self.number][product.weight];
-            let patches = &self.components[product.patch * ROOM * STRIDE..][..ROOM * STRIDE];
-            let outputs = self.outputs.starts[product.output]..self.outputs.starts[product.output] + ROOM * width;
-            if let Some(to) = &self.job.product {
-                let weights = &to.matrices[start..start + depth * width];
-                let sums = &mut self.sums[outputs.clone()];
-                let add = std::mem::replace(&mut self.written[product.output], true);
-                let left = Left { first: patches.as_ptr(), row: STRIDE, column: 1 };
-                // SAFETY: the slices have the sizes of the matrices, with room for whole tiles of rows.
-                unsafe {
-                    gemm::<F, S, true>(
-                        simd,
-                        [self.count, depth, width],
-                        left,
-                        weights.as_ptr(),
-                        sums.as_mut_ptr(),
-                        width,
-                        add,
-                    );
-                }
-            }
-            if self.job.gradient.is_some() {
-                let cotangents = &self.cotangents[outputs];
-                let by_weights = &mut self.by_matrices[start..start + depth * width];
-                let left = Left { first: patches.as_ptr(), row: 1, column: STRIDE };
-                // SAFETY: the slices have the sizes of the matrices; the patches have `count` rows of more than `depth` columns.
-                unsafe {
-                    gemm::<F, S, false>(
-                        simd,
-                        [depth, self.count, width],
-                        left,
-                        cotangents.as_ptr(),
-                        by_weights.as_mut_ptr(),
-                        width,
-                        true,
-                    );
-                }
-            }
-        }
+        let Self { shape, patches, matrix, sums, add } = self;
+        let left = Left { first: patches.as_ptr(), row: STRIDE, column: 1 };
+        // SAFETY: the slices have the sizes of the matrices, with room for whole tiles of rows.
+        unsafe { gemm::<F, S, true>(simd, shape, left, matrix.as_ptr(), sums.as_mut_ptr(), shape[2], add) };
+    }
+}
+
+/// The gradient by a matrix: `[depth, pixels] [pixels, width]`.
+struct Backward<'a, F> {
+    shape: [usize; 3],
+    /// `[ROOM, STRIDE]`
+    patches: &'a [F],
+    /// `[ROOM, width]`
+    cotangents: &'a [F],
+    sums: &'a mut [F],
+}
+
+impl<F: Lanes> WithSimd for Backward<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { shape, patches, cotangents, sums } = self;
+        let left = Left { first: patches.as_ptr(), row: 1, column: STRIDE };
+        // SAFETY: the slices have the sizes of the matrices; the patches have as many rows as pixels, of more than `depth` columns.
+        unsafe { gemm::<F, S, false>(simd, shape, left, cotangents.as_ptr(), sums.as_mut_ptr(), shape[2], true) };
     }
 }
 

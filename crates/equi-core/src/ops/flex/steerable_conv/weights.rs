@@ -14,14 +14,14 @@ use crate::ops::steerable_conv::symmetry::Transform;
 pub(super) struct Layout {
     /// For every block and matrix of weights: where it begins.
     pub starts: Vec<Vec<usize>>,
-    /// For every irrep: its copies in the output, and columns of zeros up to a whole number of vectors.
+    /// For every irrep: its copies in the output, and columns of zeros up to a multiple of half the largest vector.
     pub widths: Vec<usize>,
     pub length: usize,
 }
 
 impl Layout {
     pub(super) fn new<F: Lanes>(plan: &Plan) -> Self {
-        let widths: Vec<usize> = plan.widths.iter().map(|width| width.next_multiple_of(F::MOST)).collect();
+        let widths: Vec<usize> = plan.widths.iter().map(|width| width.next_multiple_of(F::MOST / 2)).collect();
         let mut length = 0;
         let mut matrix = |block: &Block, weight: usize| {
             let start = length;
