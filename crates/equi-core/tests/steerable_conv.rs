@@ -219,6 +219,10 @@ fn it_is_the_dense_convolution() {
             values(commuting(upload(&data, &double(), DType::F64), &case.input, &case.output))
         };
         for setting in settings() {
+            // Elsewhere it is the backend's own convolution, which compiles kernels for every shape.
+            if !setting.name.starts_with("flex") && !["lift D4", "strides, dilated D4"].contains(&case.name.as_str()) {
+                continue;
+            }
             let given = everything(&case, &setting.device, setting.dtype, &filter, false);
             for (part, what) in
                 ["output", "gradient by the input", "gradient by the filter", "gradient by the bias"].iter().enumerate()

@@ -25,7 +25,12 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
         "linear with a weight [{inputs}, {outputs}] was given rows of {given} and a bias of {width}"
     );
     if rows * inputs * outputs == 0 {
-        return Tensor::zeros([rows, outputs], (&x.device(), x.dtype()));
+        // No rows depend on the weights all the same, as far as gradients are concerned.
+        let product = match inputs * outputs {
+            0 => Tensor::zeros([rows, outputs], (&x.device(), x.dtype())),
+            _ => x.matmul(weight),
+        };
+        return bias.filter(|_| outputs > 0).map_or(product.clone(), |bias| product + bias.unsqueeze());
     }
     let bias = match bias {
         Some(bias) => OptionalTensors::One(bias.into_dispatch()),
@@ -86,7 +91,7 @@ fn step_by_step(network: Perceptron) -> Tensor<2> {
     let Perceptron { inputs, bias, output, output_bias, residual } = network;
     let ([hidden, outputs], rows) = (output.dims(), inputs[0].0.dims()[0]);
     let options = (&output.device(), output.dtype());
-    if rows * outputs == 0 {
+    if outputs == 0 {
         return Tensor::zeros([rows, outputs], options);
     }
     let first = inputs[0].0.clone();
@@ -94,7 +99,7 @@ fn step_by_step(network: Perceptron) -> Tensor<2> {
     let sum = sums.fold(Tensor::zeros([rows, hidden], options), |sum, (x, weight)| sum + x.matmul(weight));
     let mut y = match hidden {
         0 => Tensor::zeros([rows, outputs], options),
-        _ => super::bias_silu(sum, bias).matmul(output),
+        _ => burn::tensor::activation::silu(sum + bias.unsqueeze()).matmul(output),
     };
     if let Some(bias) = output_bias {
         y = y + bias.unsqueeze();

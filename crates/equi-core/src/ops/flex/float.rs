@@ -22,6 +22,9 @@ pub(super) trait Float:
     const ZERO: Self;
     const ONE: Self;
 
+    /// Where the exponential of smaller numbers is taken for zero.
+    const VANISHING: Self;
+
     /// The largest number whose sum and product with one of ordinary size are finite.
     const BOUND: Self;
 
@@ -96,6 +99,7 @@ macro_rules! float {
         impl Float for $float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
+            const VANISHING: Self = $lowest;
             const BOUND: Self = $bound;
 
             #[inline(always)]

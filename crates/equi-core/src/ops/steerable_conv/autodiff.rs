@@ -1,12 +1,11 @@
 //! The gradient, written by hand.
 
-use burn::backend::Autodiff;
-use burn::backend::TensorMetadata;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, AutodiffBackend};
 
 use super::{ConvSteps, ConvSymmetry, SteerableConvOps};
 
@@ -29,9 +28,7 @@ impl<B: SteerableConvOps, C: CheckpointStrategy> SteerableConvOps for Autodiff<B
                 let ([input, filter], steps, symmetry) = ops.state;
                 let [by_input, by_filter, by_bias] = ops.parents;
                 if let Some(bias) = by_bias {
-                    let channels = gradient.shape()[1];
-                    let sum = [3, 2, 0].into_iter().fold(gradient.clone(), |sum, dim| B::float_sum_dim(sum, dim));
-                    grads.register::<B>(bias.id, B::float_reshape(sum, [channels].into()));
+                    grads.register::<B>(bias.id, B::sum_of_channels(gradient.clone()));
                 }
                 let needed = [by_input.is_some(), by_filter.is_some()];
                 if needed == [false, false] {
@@ -55,5 +52,10 @@ impl<B: SteerableConvOps, C: CheckpointStrategy> SteerableConvOps for Autodiff<B
             }
             OpsKind::UnTracked(prep) => prep.finish(B::steerable_conv2d(input, filter, bias, steps, symmetry)),
         }
+    }
+
+    fn sum_of_channels(gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        // Only gradients are summed like this, and there is no gradient of a gradient.
+        Self::from_inner(B::sum_of_channels(Self::inner(gradient)))
     }
 }

@@ -4,7 +4,7 @@
 
 use burn::backend::ops::ModuleOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
+use burn::backend::{Backend, TensorMetadata, backend_extension};
 use burn::tensor::ops::ConvOptions;
 
 use super::{ConvSteps, ConvSymmetry};
@@ -53,6 +53,13 @@ pub trait SteerableConvOps: Backend {
         let by_filter = needed[1]
             .then(|| <Self as ModuleOps<Self>>::conv2d_weight_backward(input, filter, gradient, steps.options()));
         (by_input, by_filter)
+    }
+
+    /// The gradient of [`steerable_conv2d`](Self::steerable_conv2d) by the bias: the sum of every channel of `[batch, channels, height, width]`.
+    fn sum_of_channels(gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        let channels = gradient.shape()[1];
+        let sum = [3, 2, 0].into_iter().fold(gradient, |sum, dim| Self::float_sum_dim(sum, dim));
+        Self::float_reshape(sum, [channels].into())
     }
 }
 

@@ -12,7 +12,7 @@ const PIECE: usize = 1 << 15;
 
 kernel! {
     /// The sum of the numbers, and that of the squares of their distances from `centre`.
-    fn sums<'a, F | S>(plane: &'a [F], centre: F, sums: &'a mut [F; 2]) {
+    fn sums_of_plane<'a, F | S>(plane: &'a [F], centre: F, sums: &'a mut [F; 2]) {
         let (mut lanes, mut squares) = ([F::ZERO; 16], [F::ZERO; 16]);
         let (chunks, rest) = plane.as_chunks::<16>();
         for chunk in chunks {
@@ -90,7 +90,7 @@ fn plane_sums<F: Float>(x: &[F], pixels: usize, centre: impl Fn(usize) -> F + Sy
     let count = planes(pixels);
     all.par_chunks_mut(count).zip(x.par_chunks(count * pixels)).enumerate().for_each(|(piece, (all, x))| {
         for (plane, (all, x)) in all.iter_mut().zip(x.chunks(pixels)).enumerate() {
-            sums(x, centre(piece * count + plane), all);
+            sums_of_plane(x, centre(piece * count + plane), all);
         }
     });
     all
@@ -99,6 +99,16 @@ fn plane_sums<F: Float>(x: &[F], pixels: usize, centre: impl Fn(usize) -> F + Sy
 /// `[2, channels]`, row by row.
 fn rows<F: Float>(pairs: &[[F; 2]]) -> Vec<F> {
     pairs.iter().map(|pair| pair[0]).chain(pairs.iter().map(|pair| pair[1])).collect()
+}
+
+/// The sum of every channel of a feature map, `[channels]`.
+pub(in crate::ops::flex) fn sums<F: Float>(x: FlexTensor) -> FlexTensor {
+    let [_, channels, pixels] = shape(&x);
+    let x = contiguous(x);
+    let numbers = numbers::<F>(&x);
+    let planes = if numbers.is_empty() { Vec::new() } else { plane_sums(numbers, pixels, |_| F::ZERO) };
+    let sums = by_channel(&planes, channels).into_iter().map(|[sum, _]| sum).collect();
+    tensor(sums, [channels])
 }
 
 pub(super) fn moments<F: Float>(x: FlexTensor) -> FlexTensor {

@@ -28,6 +28,7 @@ kernel! {
         for (gradient, &x) in gradient.iter_mut().zip(x) {
             let below = if x > F::ZERO { F::ZERO } else { x };
             let slope = alpha * (-below).exp_neg::<S>();
+            let slope = if x < F::VANISHING { F::ZERO } else { slope };
             *gradient *= if x > F::ZERO { F::ONE } else { slope };
         }
     }

@@ -1,6 +1,6 @@
 //! The operations on feature maps on flex, in single and double precision.
 
-mod channels;
+pub(super) mod channels;
 mod elu;
 mod max_pool;
 

@@ -63,14 +63,20 @@ pub(super) fn forward<F: Lanes>(plan: &Plan, geometry: Geometry, x: &[F], filter
     let weights = prepared(plan, &layout, Addressing::forward(plan), filter);
     let (from, to) = (packed_channels(&plan.input), plan.output_channels() * grid.pixels());
     let group = samples::<F>(grid.frame.pixels() * from.len(), geometry.batch);
-    let mut output = vec![F::zeroed(); geometry.batch * to];
+    let mut output = Vec::with_capacity(geometry.batch * to);
+    let room = &mut output.spare_capacity_mut()[..geometry.batch * to];
     let images = x.par_chunks((group * from.len() * pixels(geometry.input)).max(1));
-    images.zip(output.par_chunks_mut((group * to).max(1))).for_each(|(x, output)| {
+    images.zip(room.par_chunks_mut((group * to).max(1))).for_each(|(x, output)| {
         let image = pack(x, geometry.input, &from, grid.frame);
         let samples = output.len() / to;
         let job = Job::new(plan, &layout, grid, samples, image.numbers()).with_product(weights.numbers(), bias, output);
         (0..job.tiles()).into_par_iter().for_each(|tile| job.run(tile, &mut []));
     });
+    // SAFETY: every pixel of every sample belongs to a tile, which has written all of its channels.
+    #[allow(unsafe_code)] // Clearing the memory would take a part of the time of filling it.
+    unsafe {
+        output.set_len(geometry.batch * to);
+    }
     output
 }
 
@@ -111,11 +117,12 @@ impl<F: Lanes> Arguments<'_, F> {
         let bias = vec![F::zeroed(); adjoint.output_channels()];
         let (from, to) = (packed_channels(&adjoint.input), packed_channels(&adjoint.output));
         let runs = Runs::new::<F>(grid.frame.pixels() * from.len() + grid.pixels() * to.len(), geometry.batch);
-        let mut by_x = vec![F::zeroed(); self.x.len()];
+        let mut by_x = Vec::with_capacity(self.x.len());
+        let room = &mut by_x.spare_capacity_mut()[..self.x.len()];
         let sample = [from.len() * pixels(size), to.len() * grid.pixels()];
         let sums: Vec<Vec<Buffer>> = runs
             .chunks(self.gradient, sample[0])
-            .zip(runs.chunks(self.x, sample[1]).zip(runs.chunks_mut(&mut by_x, sample[1])))
+            .zip(runs.chunks(self.x, sample[1]).zip(runs.chunks_mut(room, sample[1])))
             .map(|(gradient, (x, by_x))| {
                 let mut sums = Vec::new();
                 let x = runs.groups(x, sample[1]);
@@ -136,6 +143,11 @@ impl<F: Lanes> Arguments<'_, F> {
                 sums
             })
             .collect();
+        // SAFETY: every pixel of every sample belongs to a tile, which has written all of its channels.
+        #[allow(unsafe_code)] // Clearing the memory would take a part of the time of filling it.
+        unsafe {
+            by_x.set_len(self.x.len());
+        }
         let by_filter = filter.then(|| self.taken_back(adjoint, &layout, addressing, &sums));
         (Some(by_x), by_filter)
     }
@@ -205,11 +217,11 @@ impl Runs {
         numbers.par_chunks((self.run * sample).max(1))
     }
 
-    fn chunks_mut<'a, F: Lanes>(
+    fn chunks_mut<'a, T: Send>(
         &self,
-        numbers: &'a mut [F],
+        numbers: &'a mut [T],
         sample: usize,
-    ) -> impl IndexedParallelIterator<Item = &'a mut [F]> {
+    ) -> impl IndexedParallelIterator<Item = &'a mut [T]> {
         numbers.par_chunks_mut((self.run * sample).max(1))
     }
 

@@ -11,13 +11,14 @@ mod tile;
 mod weights;
 
 use burn::backend::Flex;
-use burn::backend::ops::ModuleOps;
+use burn::backend::ops::{FloatTensorOps, ModuleOps};
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 use burn::tensor::ops::ConvOptions;
 
 use self::conv::Geometry;
 use self::lanes::Lanes;
+use super::feature_map::channels;
 use super::float::Float;
 use super::memory::{contiguous, numbers, tensor};
 use crate::ops::steerable_conv::{ConvSteps, ConvSymmetry, SteerableConvOps};
@@ -57,6 +58,18 @@ impl SteerableConvOps for Flex {
                     <Self as ModuleOps<Self>>::conv2d_weight_backward(input, filter, gradient, options(steps))
                 });
                 (by_input, by_filter)
+            }
+        }
+    }
+
+    fn sum_of_channels(gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        match gradient.dtype() {
+            DType::F32 => channels::sums::<f32>(gradient),
+            DType::F64 => channels::sums::<f64>(gradient),
+            _ => {
+                let channels = gradient.layout().shape()[1];
+                let sum = [3, 2, 0].into_iter().fold(gradient, |sum, dim| Self::float_sum_dim(sum, dim));
+                Self::float_reshape(sum, [channels].into())
             }
         }
     }

@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)] // Matrices are pointers to the parts of one buffer.
 
+use std::mem::MaybeUninit;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use super::buffer::with_scratch;
@@ -78,7 +80,7 @@ pub(super) struct ToImage<'a, F> {
     /// Of every channel of the feature map.
     pub bias: &'a [F],
     /// `[batch, channels, height, width]`
-    pub output: Shared<'a, F>,
+    pub output: Shared<'a, MaybeUninit<F>>,
     channels: Vec<(usize, F)>,
     collects: Vec<Collect<F>>,
 }
@@ -143,7 +145,8 @@ impl<'a, F: Lanes> Job<'a, F> {
         self.pixels().div_ceil(PIXELS)
     }
 
-    pub(super) fn with_product(mut self, matrices: &'a [F], bias: &'a [F], output: &'a mut [F]) -> Self {
+    /// The output, `[batch, channels, height, width]`, is filled when all tiles have run.
+    pub(super) fn with_product(mut self, matrices: &'a [F], bias: &'a [F], output: &'a mut [MaybeUninit<F>]) -> Self {
         let (plan, outputs) = (self.plan, Outputs::new(self.plan, self.layout));
         assert_eq!(output.len(), self.pixels() * plan.output_channels());
         let collects = (0..plan.output.len()).map(|kind| collect(plan, &outputs, kind)).collect();
@@ -308,13 +311,13 @@ impl<F: Lanes> WithSimd for PutDown<'_, '_, F> {
                     let bias = product.bias[channel];
                     // SAFETY: a pixel belongs to one tile, and tiles to one thread.
                     let to = unsafe { product.output.slice(first + channel * size + start, count) };
-                    if let Ok(to) = <&mut [F; SQUARE]>::try_from(&mut *to) {
+                    if let Ok(to) = <&mut [MaybeUninit<F>; SQUARE]>::try_from(&mut *to) {
                         for (to, &number) in to.iter_mut().zip(numbers) {
-                            *to = number * sign + bias;
+                            to.write(number * sign + bias);
                         }
                     } else {
                         for (to, &number) in to.iter_mut().zip(numbers) {
-                            *to = number * sign + bias;
+                            to.write(number * sign + bias);
                         }
                     }
                 }
