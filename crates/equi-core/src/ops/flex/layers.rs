@@ -13,7 +13,7 @@ pub(super) fn activate_row<F: Float, S: pulp::Simd>(values: &mut [F], slopes: &m
         let x = if x > F::BOUND { F::BOUND } else { x };
         let sigmoid = x.sigmoid::<S>();
         *slope = sigmoid * x.mul_add::<S>(F::ONE - sigmoid, F::ONE);
-        *value = *value * sigmoid;
+        *value *= sigmoid;
     }
 }
 

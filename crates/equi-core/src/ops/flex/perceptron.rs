@@ -208,6 +208,7 @@ impl<'a, F: Lanes> Network<'a, F> {
     }
 
     /// The gradients by `x_k`, then by `W_k`, then by `b`, `V` and `c`.
+    #[allow(clippy::type_complexity)] // One after the other, as they are said.
     fn gradients(&self, gradient: &[F], needed: [bool; 3]) -> (Vec<Vec<F>>, Vec<Vec<F>>, [Vec<F>; 3]) {
         let (hidden, outputs) = (self.hidden, self.outputs);
         let panels = self.panels();

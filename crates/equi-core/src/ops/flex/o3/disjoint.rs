@@ -18,7 +18,7 @@ unsafe impl<F: Send> Sync for Disjoint<'_, F> {}
 impl<'a, F> Disjoint<'a, F> {
     /// Rows of `width` numbers.
     pub fn new(numbers: &'a mut [MaybeUninit<F>], width: usize) -> Self {
-        let rows = if width == 0 { 0 } else { numbers.len() / width };
+        let rows = numbers.len().checked_div(width).unwrap_or(0);
         Self { first: numbers.as_mut_ptr(), width, rows, slice: PhantomData }
     }
 

@@ -64,7 +64,7 @@ impl<F: Vector> Recursion<F> {
 
     /// The harmonics of degrees up to `lmax`, component by component.
     #[inline(always)]
-    fn harmonics<S: Simd>(&self, lmax: usize, block: &Block<F>, harmonics: &mut [Points<F>]) {
+    fn harmonics(&self, lmax: usize, block: &Block<F>, harmonics: &mut [Points<F>]) {
         let Block { x, y, z, square, .. } = block;
         harmonics[0] = [self.first[0]; BLOCK];
         if lmax == 0 {
@@ -163,7 +163,7 @@ impl<F: Vector> pulp::WithSimd for Forward<'_, F> {
         let mut harmonics = vec![[F::ZERO; BLOCK]; (recursion.lmax + 1) * (recursion.lmax + 1)];
         let mut quads: Vec<Quads<F>> = vec![[[F::ZERO; 4]; BLOCK]; fours.len()];
         for (points, output) in points.chunks(3 * BLOCK).zip(output.chunks_mut(columns * BLOCK)) {
-            recursion.harmonics::<S>(recursion.lmax, &Block::new(points, recursion.normalize), &mut harmonics);
+            recursion.harmonics(recursion.lmax, &Block::new(points, recursion.normalize), &mut harmonics);
             for (quads, &components) in quads.iter_mut().zip(fours) {
                 let [a, b, c, d] = components.map(|component| &harmonics[component]);
                 for point in 0..BLOCK {
@@ -207,7 +207,7 @@ impl<F: Vector> pulp::WithSimd for Gradient<'_, F> {
         let work = points.chunks(3 * BLOCK).zip(gradient.chunks(columns * BLOCK));
         for ((points, gradient), output) in work.zip(output.chunks_mut(3 * BLOCK)) {
             let block = Block::new(points, recursion.normalize);
-            recursion.harmonics::<S>(recursion.lmax.saturating_sub(1), &block, &mut harmonics);
+            recursion.harmonics(recursion.lmax.saturating_sub(1), &block, &mut harmonics);
             for (point, row) in gradient.chunks_exact(columns).enumerate() {
                 let (row_fours, row_rest) = row.as_chunks::<4>();
                 for (row, quads) in row_fours.iter().zip(&mut quads) {
@@ -290,13 +290,15 @@ pub(super) fn gradient<F: Vector>(
     output: &mut [MaybeUninit<F>],
 ) {
     let columns = recursion.columns();
-    let work = |((points, gradient), output): ((&[F], &[F]), &mut [MaybeUninit<F>])| {
+    let work = |points, gradient, output| {
         pulp::Arch::new().dispatch(Gradient { recursion, points, gradient, output });
     };
     if is_large(gradient.len()) {
         let pieces = points.par_chunks(3 * PIECE).zip(gradient.par_chunks(columns * PIECE));
-        pieces.zip(output.par_chunks_mut(3 * PIECE)).for_each(work);
+        pieces
+            .zip(output.par_chunks_mut(3 * PIECE))
+            .for_each(|((points, gradient), output)| work(points, gradient, output));
     } else {
-        work(((points, gradient), output));
+        work(points, gradient, output);
     }
 }

@@ -68,7 +68,7 @@ impl SteerableConvOps for Flex {
             DType::F64 => channels::sums::<f64>(gradient),
             _ => {
                 let channels = gradient.layout().shape()[1];
-                let sum = [3, 2, 0].into_iter().fold(gradient, |sum, dim| Self::float_sum_dim(sum, dim));
+                let sum = [3, 2, 0].into_iter().fold(gradient, Self::float_sum_dim);
                 Self::float_reshape(sum, [channels].into())
             }
         }
