@@ -113,7 +113,7 @@ fn cases() -> Vec<Case> {
     let steps = |stride, padding, dilation| ConvSteps { stride, padding, dilation };
     let mut add = |name: &str, input: &FieldType, output: &FieldType, size: usize, steps, image| {
         let (input, output) = (input.clone(), output.clone());
-        cases.push(Case { name: format!("{name} {:?}", input.group()), input, output, size, steps, image });
+        cases.push(Case { name: format!("{name} {}", input.group()), input, output, size, steps, image });
     };
     let plain = ConvSteps::default();
     for group in
