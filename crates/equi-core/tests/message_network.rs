@@ -295,7 +295,7 @@ fn assert_differences(
 /// What is computed must not depend on who computes it.
 #[test]
 #[cfg(feature = "flex")]
-fn message_network_is_the_same_every_time() {
+fn threads_change_nothing() {
     let setting = &settings()[0];
     let (_, [receivers, senders]) = graphs(&setting.device).swap_remove(3);
     let case = CASES[2];
@@ -316,9 +316,10 @@ fn message_network_is_the_same_every_time() {
         all.push(output.inner());
         all.into_iter().flat_map(values).collect::<Vec<f64>>()
     };
-    let once = run();
-    for _ in 0..5 {
-        assert!(run() == once, "every time the same bits");
+    let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads").install(run);
+    let alone = with(1);
+    for threads in [2, 3, 2, 3] {
+        assert!(with(threads) == alone, "the same bits with {threads} threads");
     }
 }
 

@@ -2,18 +2,10 @@
 
 #![cfg_attr(feature = "ndarray", allow(deprecated))] // Burn recommends flex; users ask for ndarray nevertheless.
 
-use burn::backend::ops::ModuleOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, TensorMetadata, backend_extension};
-use burn::tensor::ops::ConvOptions;
+use burn::backend::{Backend, backend_extension};
 
-use super::{ConvSteps, ConvSymmetry};
-
-impl ConvSteps {
-    fn options(self) -> ConvOptions<2> {
-        ConvOptions::new([self.stride; 2], [self.padding; 2], [self.dilation; 2], 1)
-    }
-}
+use super::{ConvSteps, ConvSymmetry, composed};
 
 /// [`steerable_conv2d`](super::steerable_conv2d) as an extension of Burn's backends. The default is the backend's own convolution.
 #[backend_extension(
@@ -32,7 +24,7 @@ pub trait SteerableConvOps: Backend {
         steps: ConvSteps,
         symmetry: ConvSymmetry,
     ) -> FloatTensor<Self> {
-        <Self as ModuleOps<Self>>::conv2d(input, filter, Some(bias), steps.options())
+        composed::steerable_conv2d::<Self>(input, filter, bias, steps)
     }
 
     /// The gradients of [`steerable_conv2d`](Self::steerable_conv2d) that are `needed`, of those by the input and by the filter.
@@ -46,20 +38,12 @@ pub trait SteerableConvOps: Backend {
         symmetry: ConvSymmetry,
         needed: [bool; 2],
     ) -> (Option<FloatTensor<Self>>, Option<FloatTensor<Self>>) {
-        let by_input = needed[0].then(|| {
-            let (input, filter, gradient) = (input.clone(), filter.clone(), gradient.clone());
-            <Self as ModuleOps<Self>>::conv2d_x_backward(input, filter, gradient, steps.options())
-        });
-        let by_filter = needed[1]
-            .then(|| <Self as ModuleOps<Self>>::conv2d_weight_backward(input, filter, gradient, steps.options()));
-        (by_input, by_filter)
+        composed::steerable_conv2d_gradient::<Self>(input, filter, gradient, steps, needed)
     }
 
     /// The gradient of [`steerable_conv2d`](Self::steerable_conv2d) by the bias: the sum of every channel of `[batch, channels, height, width]`.
     fn sum_of_channels(gradient: FloatTensor<Self>) -> FloatTensor<Self> {
-        let channels = gradient.shape()[1];
-        let sum = [3, 2, 0].into_iter().fold(gradient, |sum, dim| Self::float_sum_dim(sum, dim));
-        Self::float_reshape(sum, [channels].into())
+        composed::sum_of_channels::<Self>(gradient)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Planar convolution with filters that commute with the symmetries of the pixel grid.
 
 mod autodiff;
+pub(super) mod composed;
 mod extension;
 #[cfg(feature = "flex")]
 pub(super) mod fourier;

@@ -11,17 +11,15 @@ mod tile;
 mod weights;
 
 use burn::backend::Flex;
-use burn::backend::ops::{FloatTensorOps, ModuleOps};
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
-use burn::tensor::ops::ConvOptions;
 
 use self::conv::Geometry;
 use self::lanes::Lanes;
 use super::feature_map::channels;
 use super::float::Float;
 use super::memory::{contiguous, numbers, tensor};
-use crate::ops::steerable_conv::{ConvSteps, ConvSymmetry, SteerableConvOps};
+use crate::ops::steerable_conv::{ConvSteps, ConvSymmetry, SteerableConvOps, composed};
 
 impl SteerableConvOps for Flex {
     fn steerable_conv2d(
@@ -34,7 +32,7 @@ impl SteerableConvOps for Flex {
         match input.dtype() {
             DType::F32 => forward::<f32>([input, filter, bias], steps, &symmetry),
             DType::F64 => forward::<f64>([input, filter, bias], steps, &symmetry),
-            _ => <Self as ModuleOps<Self>>::conv2d(input, filter, Some(bias), options(steps)),
+            _ => composed::steerable_conv2d::<Self>(input, filter, bias, steps),
         }
     }
 
@@ -49,16 +47,7 @@ impl SteerableConvOps for Flex {
         match input.dtype() {
             DType::F32 => backward::<f32>([input, filter, gradient], steps, &symmetry, needed),
             DType::F64 => backward::<f64>([input, filter, gradient], steps, &symmetry, needed),
-            _ => {
-                let by_input = needed[0].then(|| {
-                    let (input, filter, gradient) = (input.clone(), filter.clone(), gradient.clone());
-                    <Self as ModuleOps<Self>>::conv2d_x_backward(input, filter, gradient, options(steps))
-                });
-                let by_filter = needed[1].then(|| {
-                    <Self as ModuleOps<Self>>::conv2d_weight_backward(input, filter, gradient, options(steps))
-                });
-                (by_input, by_filter)
-            }
+            _ => composed::steerable_conv2d_gradient::<Self>(input, filter, gradient, steps, needed),
         }
     }
 
@@ -66,17 +55,9 @@ impl SteerableConvOps for Flex {
         match gradient.dtype() {
             DType::F32 => channels::sums::<f32>(gradient),
             DType::F64 => channels::sums::<f64>(gradient),
-            _ => {
-                let channels = gradient.layout().shape()[1];
-                let sum = [3, 2, 0].into_iter().fold(gradient, Self::float_sum_dim);
-                Self::float_reshape(sum, [channels].into())
-            }
+            _ => composed::sum_of_channels::<Self>(gradient),
         }
     }
-}
-
-fn options(steps: ConvSteps) -> ConvOptions<2> {
-    ConvOptions::new([steps.stride; 2], [steps.padding; 2], [steps.dilation; 2], 1)
 }
 
 fn geometry(input: &FloatTensor<Flex>, filter: &FloatTensor<Flex>, steps: ConvSteps) -> Geometry {
