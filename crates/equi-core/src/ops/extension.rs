@@ -12,6 +12,7 @@ use super::segments::Rows;
 
 /// [`Segments`](super::Segments) as a backend sees them: on its device, and on the host.
 #[derive(Clone, Debug, ExtensionType)]
+#[extension_type(fusion: cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm")))]
 pub struct BackendSegments<B: Backend> {
     /// The segment of every row, `[rows]`.
     pub ids: IntTensor<B>,
@@ -43,41 +44,48 @@ pub type NetworkGradients<B> = (
 /// What the networks on graphs spend their time in, as an extension of Burn's backends.
 ///
 /// Every method has a default composed of the backend's own operations, so a backend needs no more than an empty `impl`. Flex has
-/// kernels of its own (`flex/`); gradients are written by hand for all backends (`autodiff.rs`). Methods ending in `_gradient` give
+/// kernels of its own (`flex/`), and so have GPUs (`cube/`), whether operations are fused or not; gradients are written by hand for all backends (`autodiff.rs`). Methods ending in `_gradient` give
 /// the gradients of the method they are named after.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
     Cube: cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm")),
+    Fusion: cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm")),
     Autodiff,
 )]
 pub trait RowOps: Backend {
     /// `x sigmoid(x)`.
+    #[fusion(default)]
     fn swish(x: FloatTensor<Self>) -> FloatTensor<Self> {
         composed::swish::<Self>(x)
     }
 
     /// The gradient of [`swish`](Self::swish): `g s (1 + x (1 - s))` with `s = sigmoid(x)`.
+    #[fusion(default)]
     fn swish_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
         composed::swish_gradient::<Self>(x, gradient)
     }
 
     /// `x P(x)` with the normal distribution `P`, GELU.
+    #[fusion(default)]
     fn gaussian_unit(x: FloatTensor<Self>) -> FloatTensor<Self> {
         composed::gaussian_unit::<Self>(x)
     }
 
     /// The gradient of [`gaussian_unit`](Self::gaussian_unit): `g (P(x) + x P'(x))`.
+    #[fusion(default)]
     fn gaussian_unit_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
         composed::gaussian_unit_gradient::<Self>(x, gradient)
     }
 
     /// `swish(x + b)` for `x [rows, channels]`, `b [channels]`.
+    #[fusion(default)]
     fn bias_swish(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         composed::bias_swish::<Self>(x, bias)
     }
 
     /// The gradients of [`bias_swish`](Self::bias_swish) by `x` and by `b`.
+    #[fusion(default)]
     fn bias_swish_gradient(
         x: FloatTensor<Self>,
         bias: FloatTensor<Self>,
@@ -87,11 +95,13 @@ pub trait RowOps: Backend {
     }
 
     /// `x sigmoid(x w + b)` for `x [rows, channels]`, `w [channels, 1]`, `b [1]`. There is a row and a channel at least.
+    #[fusion(default)]
     fn gate(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         composed::gate::<Self>(x, weight, bias)
     }
 
     /// The gradients of [`gate`](Self::gate) by `x`, `w` and `b`.
+    #[fusion(default)]
     fn gate_gradient(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -102,17 +112,20 @@ pub trait RowOps: Backend {
     }
 
     /// `y_r = x_(segment of r)` for `x [segments, channels]`.
+    #[fusion(dtype = values, shape = [segments.host.rows(), values[1]].into())]
     fn gather_rows(values: FloatTensor<Self>, #[extension_type] segments: BackendSegments<Self>) -> FloatTensor<Self> {
         composed::gather_rows::<Self>(values, segments)
     }
 
     /// `y_s = sum over rows r of s of x_r` for `x [rows, channels]`.
+    #[fusion(dtype = values, shape = [segments.host.count(), values[1]].into())]
     fn sum_rows(values: FloatTensor<Self>, #[extension_type] segments: BackendSegments<Self>) -> FloatTensor<Self> {
         composed::sum_rows::<Self>(values, segments)
     }
 
     /// `l_r[h] = sum over m, c of q_s[m, h, c] k_r[m, h, c]` with the segment `s` of every row `r`: `q [segments, components, heads channels]`,
     /// `k [rows, components, heads channels]`. Nothing is empty.
+    #[fusion(dtype = values, shape = [values[0], *heads].into())]
     fn head_products(
         segment_values: FloatTensor<Self>,
         values: FloatTensor<Self>,
@@ -123,6 +136,7 @@ pub trait RowOps: Backend {
     }
 
     /// `y_s[m, h, c] = sum over rows r of s of w_r[h] v_r[m, h, c]`: `v [rows, components, heads channels]`, `w [rows, heads]`. Nothing is empty.
+    #[fusion(dtype = values, shape = [segments.host.count(), values[1], values[2]].into())]
     fn head_sums(
         values: FloatTensor<Self>,
         weights: FloatTensor<Self>,
@@ -133,6 +147,7 @@ pub trait RowOps: Backend {
 
     /// `y_r[m, h, c] = w_r[h] q_s[m, h, c]` with the segment `s` of every row `r`: what the gradients of [`head_products`](Self::head_products) by `k`
     /// and of [`head_sums`](Self::head_sums) by `v` are. It has no gradient itself.
+    #[fusion(dtype = segment_values, shape = [segments.host.rows(), segment_values[1], segment_values[2]].into())]
     fn head_spread(
         segment_values: FloatTensor<Self>,
         weights: FloatTensor<Self>,
@@ -143,6 +158,7 @@ pub trait RowOps: Backend {
 
     /// `swish(p_i + q_j + e W)` for every edge from `j` to `i`: `p, q [nodes, channels]`, `e [edges, inputs]`,
     /// `W [inputs, channels]`. There is an edge, a channel and an input at least.
+    #[fusion(dtype = received, shape = [receivers.host.rows(), received[1]].into())]
     fn combine_edges(
         received: FloatTensor<Self>,
         sent: FloatTensor<Self>,
@@ -154,9 +170,24 @@ pub trait RowOps: Backend {
         composed::combine_edges::<Self>(received, sent, edges, weight, receivers, senders)
     }
 
+    /// The gradient of [`combine_edges`](Self::combine_edges) by `p_i + q_j + e W`, `[edges, channels]`: of it the gradients by its arguments are made.
+    #[fusion(dtype = received, shape = gradient)]
+    fn combine_edges_slope(
+        received: FloatTensor<Self>,
+        sent: FloatTensor<Self>,
+        edges: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] receivers: BackendSegments<Self>,
+        #[extension_type] senders: BackendSegments<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        composed::combine_edges_slope::<Self>(received, sent, edges, weight, receivers, senders, gradient)
+    }
+
     /// The gradients of [`combine_edges`](Self::combine_edges) that are `needed`, of those by `p`, `q`, `e` and `W`.
     #[allow(clippy::too_many_arguments, clippy::type_complexity)] // The macro must see the type itself.
     #[allow(unused_variables)] // Without a backend there is nothing to call.
+    #[fusion(default)]
     fn combine_edges_gradient(
         received: FloatTensor<Self>,
         sent: FloatTensor<Self>,
@@ -173,6 +204,7 @@ pub trait RowOps: Backend {
 
     /// A step of Adam: the parameter and its moments after it, all of one shape. The factors are `b1`, `1 - b1`, `b2`, `1 - b2`,
     /// `sqrt(1 - b2^t) / (1 - b1^t)` and `epsilon sqrt(1 - b2^t)`.
+    #[fusion(default)]
     fn adam_step(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -185,6 +217,7 @@ pub trait RowOps: Backend {
     }
 
     /// `x W + b` for `x [rows, inputs]`, `W [inputs, outputs]` and perhaps `b [outputs]`. Nothing is empty.
+    #[fusion(default)]
     fn linear_rows(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -194,6 +227,7 @@ pub trait RowOps: Backend {
     }
 
     /// The gradients of [`linear_rows`](Self::linear_rows) that are `needed`, of those by `x`, `W` and `b`.
+    #[fusion(default)]
     fn linear_rows_gradient(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -204,11 +238,13 @@ pub trait RowOps: Backend {
     }
 
     /// `silu(sum_k x_k W_k + b) V + c`, plus `x_0` where asked for. Nothing is empty.
+    #[fusion(default)]
     fn perceptron(#[extension_type] network: BackendPerceptron<Self>) -> FloatTensor<Self> {
         composed::perceptron::<Self>(network)
     }
 
     /// The gradients of [`perceptron`](Self::perceptron) that are `needed`, of those by `x_0`, `W_0`, `x_1`, `W_1`, `x_2`, `W_2`, `b`, `V` and `c`.
+    #[fusion(default)]
     fn perceptron_gradient(
         #[extension_type] network: BackendPerceptron<Self>,
         gradient: FloatTensor<Self>,
@@ -219,6 +255,7 @@ pub trait RowOps: Backend {
 
     /// Sums or means of messages and shifts, `[nodes, channels]` or `[nodes, channels + dimensions]`: see
     /// [`message_network`](super::message_network()). There is an edge and a channel at least, everywhere.
+    #[fusion(default)]
     fn message_network(
         #[extension_type] messages: BackendMessages<Self>,
         #[extension_type] receivers: BackendSegments<Self>,
@@ -229,6 +266,7 @@ pub trait RowOps: Backend {
 
     /// The gradients of [`message_network`](Self::message_network) that are `needed`, in the order of its formula: by `p`, `q`, `d`, `w`,
     /// `W`, `b`, `e`, `W_e`, `w_g`, `b_g`, `W_x`, `b_x` and `w_x`.
+    #[fusion(default)]
     fn message_network_gradient(
         #[extension_type] messages: BackendMessages<Self>,
         #[extension_type] receivers: BackendSegments<Self>,
@@ -241,6 +279,7 @@ pub trait RowOps: Backend {
 
     /// `y_e = sum over h of a_e[h] B_e (W_h x_j)` for every edge `e` that `j` sends: `x [nodes, p, i]`, `a [edges, h]`,
     /// `B [edges, q, p F]`, `W [i, h F o]`. Nothing is empty.
+    #[fusion(default)]
     fn radial_product(
         features: FloatTensor<Self>,
         hidden: FloatTensor<Self>,
@@ -254,6 +293,7 @@ pub trait RowOps: Backend {
     /// The gradients of [`radial_product`](Self::radial_product) that are `needed`, of those by `x`, `a`, `B` and `W`.
     #[allow(clippy::too_many_arguments, clippy::type_complexity)] // The macro must see the type itself.
     #[allow(unused_variables)] // Without a backend there is nothing to call.
+    #[fusion(default)]
     fn radial_product_gradient(
         features: FloatTensor<Self>,
         hidden: FloatTensor<Self>,
@@ -270,6 +310,7 @@ pub trait RowOps: Backend {
     /// Two layers `norm_gelu(x W + b)`, then a column of ones: `x [rows, inputs]`, `W [inputs, channels]`, `b`, `scale`, `shift [channels]`, and the
     /// same for the second layer. There is a row, an input and a channel at least.
     #[allow(clippy::too_many_arguments)]
+    #[fusion(default)]
     fn radial_network(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -288,6 +329,7 @@ pub trait RowOps: Backend {
 
     /// The gradients of [`radial_network`](Self::radial_network) by `x`, if `by_x`, and by the parameters in their order.
     #[allow(clippy::too_many_arguments, clippy::type_complexity)] // The macro must see the type itself.
+    #[fusion(default)]
     fn radial_network_gradient(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -320,6 +362,7 @@ pub trait RowOps: Backend {
 
     /// `gelu(n)` with `n = (x - mean) / sqrt(variance + epsilon) * scale + shift` over the channels of a row, for `x [rows, channels]`,
     /// `scale, shift [channels]`. There is a row and a channel at least.
+    #[fusion(dtype = x, shape = x)]
     fn norm_gelu(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -330,6 +373,7 @@ pub trait RowOps: Backend {
     }
 
     /// The gradients of [`norm_gelu`](Self::norm_gelu) by `x`, `scale` and `shift`.
+    #[fusion(meta = |x, scale, shift, _epsilon, _gradient| (x.clone(), scale.clone(), shift.clone()))]
     fn norm_gelu_gradient(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -344,6 +388,3 @@ pub trait RowOps: Backend {
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)] // Burn recommends flex; users ask for ndarray nevertheless.
 impl RowOps for burn::backend::NdArray {}
-
-#[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
-impl RowOps for burn::backend::Cube {}

@@ -8,6 +8,8 @@ mod activation;
 mod adam;
 mod autodiff;
 mod composed;
+#[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
+mod cube;
 mod edges;
 #[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn recommends flex; users ask for ndarray nevertheless.
 mod extension;

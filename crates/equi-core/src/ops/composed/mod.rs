@@ -124,8 +124,8 @@ pub(super) fn combine_edges_gradient<B: RowOps>(
     gradient: FloatTensor<B>,
     needed: [bool; 4],
 ) -> EdgeGradients<B> {
-    let sums = combined::<B>(received, sent, edges.clone(), weight.clone(), receivers.clone(), senders.clone());
-    let by_sums = B::swish_gradient(sums, gradient);
+    let (inputs, factors) = (edges.clone(), weight.clone());
+    let by_sums = B::combine_edges_slope(received, sent, inputs, factors, receivers.clone(), senders.clone(), gradient);
     let [received, sent, by_edges, by_weight] = needed;
     (
         received.then(|| B::sum_rows(by_sums.clone(), receivers)),
@@ -133,6 +133,19 @@ pub(super) fn combine_edges_gradient<B: RowOps>(
         by_edges.then(|| B::float_matmul(by_sums.clone(), B::float_transpose(weight))),
         by_weight.then(|| B::float_matmul(B::float_transpose(edges), by_sums)),
     )
+}
+
+#[allow(clippy::too_many_arguments)]
+pub(super) fn combine_edges_slope<B: RowOps>(
+    received: FloatTensor<B>,
+    sent: FloatTensor<B>,
+    edges: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    receivers: BackendSegments<B>,
+    senders: BackendSegments<B>,
+    gradient: FloatTensor<B>,
+) -> FloatTensor<B> {
+    B::swish_gradient(combined::<B>(received, sent, edges, weight, receivers, senders), gradient)
 }
 
 /// The argument of the SiLU in `combine_edges`.

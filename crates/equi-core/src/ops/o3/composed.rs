@@ -165,6 +165,11 @@ pub(in crate::ops) fn uvu_product_gradient<B: Backend>(
     )
 }
 
+/// The only gradient that was asked for.
+pub(in crate::ops) fn only<T>(gradients: (Option<T>, Option<T>, Option<T>)) -> T {
+    gradients.0.or(gradients.1).or(gradients.2).expect("one of three arguments")
+}
+
 pub(in crate::ops) fn uvu_messages<B: Backend>(
     first: FloatTensor<B>,
     second: FloatTensor<B>,

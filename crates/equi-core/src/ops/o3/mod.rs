@@ -12,7 +12,9 @@ use std::sync::Arc;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-#[cfg(feature = "flex")]
+#[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
+pub(super) use composed::only;
+#[cfg(any(feature = "flex", feature = "wgpu", feature = "cuda", feature = "rocm"))]
 pub(super) use composed::{
     harmonics as composed_harmonics, harmonics_gradient as composed_harmonics_gradient,
     uvu_messages as composed_uvu_messages, uvu_messages_gradient as composed_uvu_messages_gradient,
