@@ -7,20 +7,22 @@
 //! and runs them when its turn comes.
 
 mod edges;
+mod feature_map;
 mod heads;
 mod norm_gelu;
 mod o3;
 mod segments;
 #[cfg(all(test, feature = "wgpu"))]
 mod tests;
+mod total;
 
 use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeBackend;
+use burn_cubecl::cubecl::calculate_cube_count_elemwise;
 use burn_cubecl::cubecl::ir::ElemType;
 use burn_cubecl::cubecl::prelude::{AddressType, CubeCount, CubeDim};
-use burn_cubecl::cubecl::calculate_cube_count_elemwise;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;

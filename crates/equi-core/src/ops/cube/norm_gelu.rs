@@ -6,6 +6,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl::{self, prelude::*};
 use burn_cubecl::tensor::CubeTensor;
 
+use super::total::{cubes, total};
 use super::{addresses, contiguous, unwritten};
 
 /// Threads of a row.
@@ -16,7 +17,7 @@ pub(super) fn forward(x: CubeTensor, scale: CubeTensor, shift: CubeTensor, epsil
     let [x, scale, shift] = contiguous([x, scale, shift]);
     let [rows, channels] = x.shape().dims();
     let output = unwritten(&x, [rows, channels]);
-    let (count, dim) = cubes(&x, rows);
+    let (count, dim) = cubes(&x, rows, UNITS);
     // SAFETY: cubes beyond `rows` end at once, and threads stay below `channels`.
     unsafe {
         forward_kernel::launch_unchecked(
@@ -34,12 +35,6 @@ pub(super) fn forward(x: CubeTensor, scale: CubeTensor, shift: CubeTensor, epsil
         )
     };
     output
-}
-
-/// A cube for every row.
-fn cubes(x: &CubeTensor, rows: usize) -> (CubeCount, CubeDim) {
-    let dim = CubeDim::new_1d(UNITS);
-    (cubecl::calculate_cube_count_elemwise(&x.client, rows * UNITS as usize, dim), dim)
 }
 
 #[cube(launch_unchecked, address_type = "dynamic")]
@@ -76,7 +71,7 @@ fn moments(x: &[f32], first: usize, channels: usize, epsilon: f32) -> (f32, f32)
         sum += x[first + channel];
         channel += comptime!(UNITS as usize);
     }
-    let mean = total(sum) / count;
+    let mean = total(sum, UNITS) / count;
     let mut squares = 0.0f32;
     let mut channel = UNIT_POS as usize;
     while channel < channels {
@@ -84,26 +79,8 @@ fn moments(x: &[f32], first: usize, channels: usize, epsilon: f32) -> (f32, f32)
         squares += centred * centred;
         channel += comptime!(UNITS as usize);
     }
-    let variance = total(squares) / count;
+    let variance = total(squares, UNITS) / count;
     (mean, 1.0f32 / (variance + epsilon).sqrt())
-}
-
-/// The sum over the threads of a cube.
-#[cube]
-fn total(own: f32) -> f32 {
-    let mut sums = Shared::<[f32]>::new_slice(comptime!(UNITS as usize));
-    sums[UNIT_POS as usize] = own;
-    sync_cube();
-    #[unroll]
-    for step in 0..comptime!(UNITS.ilog2()) {
-        let half = comptime!((UNITS >> (step + 1)) as usize);
-        if (UNIT_POS as usize) < half {
-            let other = sums[UNIT_POS as usize + half];
-            sums[UNIT_POS as usize] += other;
-        }
-        sync_cube();
-    }
-    sums[0]
 }
 
 /// `(1 + erf(y / sqrt 2)) / 2`
@@ -123,7 +100,7 @@ pub(super) fn gradient(
     let [x, scale, shift, gradient] = contiguous([x, scale, shift, gradient]);
     let [rows, channels] = x.shape().dims();
     let [by_x, by_scale, by_shift] = [(); 3].map(|()| unwritten(&x, [rows, channels]));
-    let (count, dim) = cubes(&x, rows);
+    let (count, dim) = cubes(&x, rows, UNITS);
     // SAFETY: cubes beyond `rows` end at once, and threads stay below `channels`.
     unsafe {
         gradient_kernel::launch_unchecked(
@@ -173,7 +150,8 @@ fn gradient_kernel(
     while channel < channels {
         let normal = (x[first + channel] - mean) * inverse;
         let y = normal * scale[channel] + shift[channel];
-        let density = (y * y * -0.5f32).exp() * comptime!((0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2) as f32);
+        let density = (y * y * -0.5f32).exp()
+            * comptime!((0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2) as f32);
         let by_y = gradient[first + channel] * (distribution(y) + y * density);
         by_scale[first + channel] = by_y * normal;
         by_shift[first + channel] = by_y;
@@ -181,7 +159,7 @@ fn gradient_kernel(
         along += by_y * scale[channel] * normal;
         channel += comptime!(UNITS as usize);
     }
-    let (sum, along) = (total(sum) / count, total(along) / count);
+    let (sum, along) = (total(sum, UNITS) / count, total(along, UNITS) / count);
     let mut channel = UNIT_POS as usize;
     while channel < channels {
         let normal = (x[first + channel] - mean) * inverse;

@@ -11,6 +11,7 @@ use crate::o3::{Irreps, SphericalHarmonics};
 use crate::ops::extension::{BackendSegments, RowOps};
 use crate::ops::o3::{CoupledPath, Couplings, HarmonicRecursion, ProductOps};
 use crate::ops::segments::{Rows, Segments};
+use crate::ops::{FeatureMapOps, PoolWindow};
 
 /// A backend's device and precision.
 struct Place<B: Backend> {
@@ -52,9 +53,9 @@ impl<B: Backend> Place<B> {
 }
 
 /// The operations that have kernels.
-trait Operations: RowOps + ProductOps {}
+trait Operations: RowOps + ProductOps + FeatureMapOps {}
 
-impl<B: RowOps + ProductOps> Operations for B {}
+impl<B: RowOps + ProductOps + FeatureMapOps> Operations for B {}
 
 /// What is computed on every backend.
 trait Case {
@@ -241,9 +242,13 @@ fn directions_of_nothing_are_zero() {
 
 /// Several copies, blocks of several paths, and one that nothing reaches.
 fn couplings() -> Arc<Couplings> {
+    couplings_of("5x0e+3x1o+2x2e", "5x0e+3x1o+2x2e+2x4e+1x5e")
+}
+
+/// All paths from copies to as many.
+fn couplings_of(first: &str, out: &str) -> Arc<Couplings> {
     let irreps = |irreps: &str| irreps.parse::<Irreps>().expect("irreps");
-    let (first, second) = (irreps("5x0e+3x1o+2x2e"), irreps("0e+1o+2e"));
-    let out = irreps("5x0e+3x1o+2x2e+2x4e+1x5e");
+    let (first, second, out) = (irreps(first), irreps("0e+1o+2e"), irreps(out));
     let mut paths = Vec::new();
     for (a, of_first) in first.blocks().iter().enumerate() {
         for (b, of_second) in second.blocks().iter().enumerate() {
@@ -299,8 +304,7 @@ fn messages_are_multiplied_and_summed() {
             let mut outputs = vec![B::uvu_messages(x(), y(), w(), couplings.clone(), from, to)];
             for needed in NEEDED {
                 let (gradient, (from, to)) = (on.numbers([receivers.count(), c], 4), ends());
-                let (a, b, c) =
-                    B::uvu_messages_gradient(x(), y(), w(), couplings.clone(), from, to, gradient, needed);
+                let (a, b, c) = B::uvu_messages_gradient(x(), y(), w(), couplings.clone(), from, to, gradient, needed);
                 assert_eq!([a.is_some(), b.is_some(), c.is_some()], needed);
                 outputs.extend([a, b, c].into_iter().flatten());
             }
@@ -316,5 +320,41 @@ fn messages_are_multiplied_and_summed() {
             let case = Messages([senders.clone(), receivers.clone()], weight_rows);
             assert_case(&format!("messages with {weight_rows} rows of weights"), case);
         }
+    }
+}
+
+#[test]
+fn maxima_lead_back() {
+    struct Maxima([usize; 4], PoolWindow);
+    impl Case for Maxima {
+        fn run<B: Operations>(&self, on: &Place<B>) -> Vec<FloatTensor<B>> {
+            let Self([batch, channels, height, width], window) = self;
+            // Few values, so that there are equal ones in a window.
+            let x = B::float_round(on.numbers(self.0, 1));
+            let shape = [*batch, *channels, window.placements(*height), window.placements(*width)];
+            vec![B::maximum_over_windows_gradient(x, *window, on.numbers(shape, 2))]
+        }
+    }
+    for (kernel_size, stride, padding) in [(3, 2, 1), (2, 2, 0), (5, 1, 2), (2, 3, 0), (1, 1, 0)] {
+        for shape in [[2, 3, 9, 7], [1, 1, 5, 5], [1, 2, 12, 8]] {
+            let window = PoolWindow { kernel_size, stride, padding };
+            assert_case(&format!("{window:?} over {shape:?}"), Maxima(shape, window));
+        }
+    }
+}
+
+#[test]
+fn channels_have_moments() {
+    struct Moments([usize; 4]);
+    impl Case for Moments {
+        fn run<B: Operations>(&self, on: &Place<B>) -> Vec<FloatTensor<B>> {
+            let x = || B::float_swap_dims(on.numbers([self.0[1], self.0[0], self.0[2], self.0[3]], 1), 0, 1);
+            let [mean, scale] = [2, 3].map(|seed| on.numbers([self.0[1]], seed));
+            let (by_x, by_both) = B::channel_affine_gradient(x(), mean, scale, on.numbers(self.0, 4));
+            vec![B::channel_moments(x()), by_x, by_both]
+        }
+    }
+    for shape in [[1, 1, 1, 1], [2, 5, 3, 7], [3, 2, 29, 29], [1, 70, 4, 4]] {
+        assert_case(&format!("moments of {shape:?}"), Moments(shape));
     }
 }

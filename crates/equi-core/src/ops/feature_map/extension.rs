@@ -7,30 +7,36 @@ use burn::backend::{Backend, backend_extension};
 
 use super::{PoolWindow, composed};
 
-/// Pointwise functions and maxima of feature maps. The defaults are composed of the backend's own operations; flex has kernels.
+/// Pointwise functions and maxima of feature maps. The defaults are composed of the backend's own operations; flex has kernels,
+/// and so have GPUs for what is not pointwise (`cube/`).
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
     Cube: cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm")),
+    Fusion: cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm")),
     Autodiff,
 )]
 pub trait FeatureMapOps: Backend {
     /// `x` where positive, else `alpha (exp(x) - 1)`.
+    #[fusion(default)]
     fn elu(x: FloatTensor<Self>, alpha: f64) -> FloatTensor<Self> {
         composed::elu::<Self>(x, alpha)
     }
 
     /// The gradient of [`elu`](Self::elu).
+    #[fusion(default)]
     fn elu_gradient(x: FloatTensor<Self>, alpha: f64, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
         composed::elu_gradient::<Self>(x, alpha, gradient)
     }
 
     /// The maximum over windows of `x [batch, channels, height, width]`. There is a channel and a sample at least.
+    #[fusion(default)]
     fn maximum_over_windows(x: FloatTensor<Self>, window: PoolWindow) -> FloatTensor<Self> {
         composed::maximum_over_windows::<Self>(x, window)
     }
 
     /// The gradient of [`maximum_over_windows`](Self::maximum_over_windows).
+    #[fusion(dtype = x, shape = x)]
     fn maximum_over_windows_gradient(
         x: FloatTensor<Self>,
         window: PoolWindow,
@@ -40,11 +46,13 @@ pub trait FeatureMapOps: Backend {
     }
 
     /// Mean and variance over batch and space, `[2, channels]`, of `x [batch, channels, height, width]`. Nothing is empty.
+    #[fusion(dtype = x, shape = [2, x[1]].into())]
     fn channel_moments(x: FloatTensor<Self>) -> FloatTensor<Self> {
         composed::channel_moments::<Self>(x)
     }
 
     /// The gradient of [`channel_moments`](Self::channel_moments), which gave `moments`.
+    #[fusion(default)]
     fn channel_moments_gradient(
         x: FloatTensor<Self>,
         moments: FloatTensor<Self>,
@@ -54,6 +62,7 @@ pub trait FeatureMapOps: Backend {
     }
 
     /// `scale_c (x_c - mean_c) + shift_c`, for `x [batch, channels, height, width]` and `[channels]` each. Nothing is empty.
+    #[fusion(default)]
     fn channel_affine(
         x: FloatTensor<Self>,
         mean: FloatTensor<Self>,
@@ -64,6 +73,10 @@ pub trait FeatureMapOps: Backend {
     }
 
     /// The gradients of [`channel_affine`](Self::channel_affine) by `x`, and in one `[2, channels]` by the scale and by the shift.
+    #[fusion(meta = |x, mean, _scale, _gradient| {
+        let both = [2, mean.shape[0]].into();
+        (x.clone(), burn::backend::fusion::custom::TensorSpec::new(both, x.dtype))
+    })]
     fn channel_affine_gradient(
         x: FloatTensor<Self>,
         mean: FloatTensor<Self>,
@@ -76,6 +89,3 @@ pub trait FeatureMapOps: Backend {
 
 #[cfg(feature = "ndarray")]
 impl FeatureMapOps for burn::backend::NdArray {}
-
-#[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
-impl FeatureMapOps for burn::backend::Cube {}

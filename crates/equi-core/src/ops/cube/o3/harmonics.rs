@@ -30,7 +30,8 @@ fn bits(value: f64) -> u32 {
 
 impl Recursion {
     fn new(recursion: &HarmonicRecursion, lmax: usize) -> Self {
-        let all = |values: &[Vec<f64>]| values.iter().map(|values| values.iter().copied().map(bits).collect()).collect();
+        let all =
+            |values: &[Vec<f64>]| values.iter().map(|values| values.iter().copied().map(bits).collect()).collect();
         let slopes = recursion.components().map(|component| {
             let of_component = &recursion.slopes[component];
             [&of_component.x[..], std::slice::from_ref(&of_component.y), &of_component.z[..]].map(|terms| {

@@ -10,8 +10,8 @@ use burn::backend::tensor::FloatTensor;
 use burn_cubecl::CubeBackend;
 
 use super::applies;
-use crate::ops::o3::{self, Couplings, HarmonicRecursion, ProductOps};
 use crate::ops::BackendSegments;
+use crate::ops::o3::{self, Couplings, HarmonicRecursion, ProductOps};
 use uvu::Graph;
 
 impl ProductOps for CubeBackend {

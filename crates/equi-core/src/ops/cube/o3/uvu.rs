@@ -42,9 +42,8 @@ fn paths(couplings: &Couplings, turned: bool, choose: impl Fn([usize; 3]) -> boo
         let blocks = [couplings.first[path.first], couplings.second[path.second], couplings.out[path.out]];
         let [_, d2, d3] = blocks.map(|block| block.components);
         let present = path.coefficients.iter().enumerate().filter(|(_, value)| **value != 0.0);
-        let terms = present.map(|(place, &value)| {
-            (turn([place / (d2 * d3), place / d3 % d2, place % d3]), (value as f32).to_bits())
-        });
+        let terms = present
+            .map(|(place, &value)| (turn([place / (d2 * d3), place / d3 % d2, place % d3]), (value as f32).to_bits()));
         Path {
             starts: turn(blocks.map(|block| block.start)),
             components: turn(blocks.map(|block| block.components)),
@@ -287,11 +286,8 @@ fn add_row(
         let path = comptime!(paths[place].clone());
         let [source_start, second_start, _] = comptime!(path.starts);
         let [source_components, second_components, _] = comptime!(path.components);
-        let x = loaded(
-            source,
-            source_row * strides.source + source_start + copy * source_components,
-            source_components,
-        );
+        let x =
+            loaded(source, source_row * strides.source + source_start + copy * source_components, source_components);
         let y = loaded(second, row * strides.second + second_start, second_components);
         let weight = weights[row * strides.weights + comptime!(path.weights) + copy];
         #[unroll]
@@ -409,12 +405,7 @@ fn by_second_kernel<I: Int>(
 
 /// The gradient by the weights of one path, a thread for every copy of every row.
 #[allow(unsafe_code)]
-fn by_weights(
-    [first, second, output, gradient]: [&CubeTensor; 4],
-    path: Path,
-    copies: usize,
-    graph: Option<&Graph>,
-) {
+fn by_weights([first, second, output, gradient]: [&CubeTensor; 4], path: Path, copies: usize, graph: Option<&Graph>) {
     let units = output.shape()[0] * copies;
     let (count, dim) = grid(output, units);
     let addresses = addresses([first, second, output, gradient]);
