@@ -16,6 +16,9 @@ pub(super) fn gather(values: CubeTensor, segments: BackendSegments<CubeBackend>)
     let output = unwritten(&values, [rows, channels]);
     let size = vector_size(&values, channels);
     let units = rows * channels / size;
+    if units == 0 {
+        return output;
+    }
     let (count, dim) = grid(&values, units);
     let (addresses, index) = (addresses([&values, &output, &segments.ids]), index_type(&segments));
     // SAFETY: threads beyond `units`, the vectors of the output, end at once, and ids are below the number of segments.
@@ -61,6 +64,10 @@ const UNITS: usize = 256;
 
 pub(super) fn sum(values: CubeTensor, segments: BackendSegments<CubeBackend>) -> CubeTensor {
     let [values] = contiguous([values]);
+    let (count, channels) = (segments.host.count(), values.shape()[1]);
+    if count * channels == 0 {
+        return unwritten(&values, [count, channels]);
+    }
     match segments.host.rows() >= LONG * segments.host.count() {
         true => long_sum(values, segments),
         false => short_sum(values, segments),

@@ -270,6 +270,7 @@ fn loaded(values: &[f32], first: usize, #[comptime] count: usize) -> Array<f32> 
 /// Adds what one copy of one row of the source gives with one row of the second input, by all paths.
 #[cube]
 #[allow(clippy::too_many_arguments)]
+#[allow(clippy::needless_range_loop)] // Loops that a kernel is unrolled by run over numbers.
 fn add_row(
     source: &[f32],
     second: &[f32],
