@@ -362,7 +362,7 @@ pub trait RowOps: Backend {
 
     /// `gelu(n)` with `n = (x - mean) / sqrt(variance + epsilon) * scale + shift` over the channels of a row, for `x [rows, channels]`,
     /// `scale, shift [channels]`. There is a row and a channel at least.
-    #[fusion(dtype = x, shape = x)]
+    #[fusion(default)]
     fn norm_gelu(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -373,7 +373,7 @@ pub trait RowOps: Backend {
     }
 
     /// The gradients of [`norm_gelu`](Self::norm_gelu) by `x`, `scale` and `shift`.
-    #[fusion(meta = |x, scale, shift, _epsilon, _gradient| (x.clone(), scale.clone(), shift.clone()))]
+    #[fusion(default)]
     fn norm_gelu_gradient(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,

@@ -9,7 +9,6 @@
 mod edges;
 mod feature_map;
 mod heads;
-mod norm_gelu;
 mod o3;
 mod segments;
 #[cfg(all(test, feature = "flex", feature = "wgpu"))]
@@ -106,31 +105,6 @@ impl RowOps for CubeBackend {
             return composed::combine_edges_slope::<Self>(received, sent, edges, weight, receivers, senders, gradient);
         }
         edges::slope([received, sent, edges, weight], [receivers, senders], gradient)
-    }
-
-    fn norm_gelu(
-        x: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self> {
-        if !applies([&x, &scale, &shift]) {
-            return composed::norm_gelu::<Self>(x, scale, shift, epsilon);
-        }
-        norm_gelu::forward(x, scale, shift, epsilon)
-    }
-
-    fn norm_gelu_gradient(
-        x: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        epsilon: f64,
-        gradient: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        if !applies([&x, &scale, &shift, &gradient]) {
-            return composed::norm_gelu_gradient::<Self>(x, scale, shift, epsilon, gradient);
-        }
-        norm_gelu::gradient(x, scale, shift, epsilon, gradient)
     }
 }
 

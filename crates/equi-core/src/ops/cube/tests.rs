@@ -191,23 +191,6 @@ fn edges_combine() {
 }
 
 #[test]
-fn rows_are_normalised() {
-    struct Rows([usize; 2]);
-    impl Case for Rows {
-        fn run<B: Operations>(&self, on: &Place<B>) -> Vec<FloatTensor<B>> {
-            let (x, epsilon) = (|| on.turned(self.0, 1), 0.3);
-            let [scale, shift] = [2, 3].map(|seed| move || on.numbers([self.0[1]], seed));
-            let gradient = on.numbers(self.0, 4);
-            let (a, b, c) = B::norm_gelu_gradient(x(), scale(), shift(), epsilon, gradient);
-            vec![B::norm_gelu(x(), scale(), shift(), epsilon), a, b, c]
-        }
-    }
-    for shape in [[1, 1], [3, 7], [70, 64], [5, 65], [300, 130]] {
-        assert_case(&format!("norm_gelu of {shape:?}"), Rows(shape));
-    }
-}
-
-#[test]
 fn harmonics_are_recursions() {
     struct Harmonics(SphericalHarmonics, usize);
     impl Case for Harmonics {
