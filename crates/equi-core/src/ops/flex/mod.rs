@@ -15,6 +15,7 @@ mod norm_gelu;
 mod o3;
 mod perceptron;
 mod pieces;
+pub(super) mod pool;
 mod radial_network;
 mod radial_product;
 mod segments;
