@@ -15,6 +15,7 @@ mod feature_map;
 #[cfg(feature = "flex")]
 mod flex;
 mod heads;
+mod kept;
 mod memory;
 mod message_network;
 mod o3;
@@ -30,6 +31,7 @@ pub use edges::edge_silu;
 pub use extension::{BackendSegments, EdgeGradients, NetworkGradients, RowOps};
 pub use feature_map::{FeatureMapOps, PoolWindow, channel_affine, channel_moments, elu, max_pool2d};
 pub use heads::{head_products, head_sums};
+pub use kept::Kept;
 pub use memory::{release_memory, retain_memory};
 pub use message_network::{BackendMessages, MessageNetwork, OptionalTensors, ShiftNetwork, message_network};
 pub use o3::{
