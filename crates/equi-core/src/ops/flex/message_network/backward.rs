@@ -4,9 +4,8 @@
 use super::Messages;
 use super::forward::{First, Layers};
 use super::units::{Arrived, PIECE, Sums, Unit, split, units};
-use crate::ops::flex::activation::add_rows;
 use crate::ops::flex::float::{Float, dot};
-use crate::ops::flex::layers::{back_through_silu, matrix, parts};
+use crate::ops::flex::layers::{UnitSums, back_through_silu, matrix, parts};
 use crate::ops::flex::microkernel::{Lanes, Panels, multiply, multiply_transposed, room, stride};
 use crate::ops::flex::pieces::{for_each, with_scratch};
 use crate::ops::flex::simd::kernel;
@@ -68,26 +67,26 @@ impl<F: Lanes> Messages<'_, F> {
 
         let mut received = Sums::new(self.hidden, nodes, units.len());
         let lengths = self.weight_lengths();
-        let mut weights = vec![F::ZERO; units.len() * lengths.iter().sum::<usize>()];
+        let mut weights = UnitSums::new::<F>(lengths.iter().sum(), units.len());
         let [mut by_differences, mut by_edges] = [(needed[0], self.dimensions), (needed[1], self.inputs)]
             .map(|(needed, columns)| vec![F::ZERO; if needed { edges * columns } else { 0 }]);
-        let mut sent: Vec<Sent<F>> = units.iter().map(|unit| Sent::new(&self.senders[unit.edges.clone()])).collect();
+        let mut sent: Vec<Sent<F>> = units.iter().map(|_| Sent::default()).collect();
 
         let size = units.first().map_or(0, |unit| unit.edges.len());
-        let each = lengths.iter().sum::<usize>();
         let rows = split(&mut by_differences, size * self.dimensions, units.len());
         let rows = rows.into_iter().zip(split(&mut by_edges, size * self.inputs, units.len()));
-        let sums = received.split(&units).into_iter().zip(&mut sent).zip(weights.chunks_exact_mut(each));
+        let sums = received.split(&units).into_iter().zip(&mut sent).zip(weights.split());
         let kept_size = size.div_ceil(PIECE) * self.kept_lengths().iter().sum::<usize>();
         let kept = split(kept.unwrap_or_default(), kept_size, units.len());
         let work: Vec<_> = units.iter().zip(kept).zip(sums.zip(rows)).collect();
         for_each(work, 4 * self.operations(), |((unit, kept), (((received, sent), weights), (differences, edges)))| {
+            weights.fill(F::ZERO);
+            *sent = Sent::new(&self.senders[unit.edges.clone()], self.hidden);
             let into = Into { received, sent, weights: parts(weights, lengths), differences, edges };
             self.unit(unit, gradient, kept, [&panels, &transposed], into);
         });
 
-        let mut sum = vec![F::ZERO; each];
-        add_rows(&weights, &mut sum);
+        let mut sum = weights.add_up::<F>();
         let [distance, edge_weight, weight, bias, gate, shift_weight, shift_bias, shift_output] =
             parts(&mut sum, lengths);
         Gradients {
@@ -118,7 +117,6 @@ impl<F: Lanes> Messages<'_, F> {
         let kept_lengths = self.kept_lengths();
         let kept_length = kept_lengths.iter().sum();
         let anew = if kept.is_empty() { kept_length } else { 0 };
-        into.sent.sums = vec![F::ZERO; into.sent.senders.len() * self.hidden];
         with_scratch([first, second, PIECE, anew], |[by_s, by_m, by_weights, scratch]| {
             for (number, edges) in unit.pieces().enumerate() {
                 let count = edges.len();
@@ -192,6 +190,7 @@ struct Into<'a, F> {
 }
 
 /// Gradients by what nodes send, summed over the edges of a unit: a row for every sender that it has.
+#[derive(Default)]
 struct Sent<F> {
     senders: Vec<usize>,
     /// The row of every edge.
@@ -200,12 +199,12 @@ struct Sent<F> {
 }
 
 impl<F: Float> Sent<F> {
-    fn new(senders: &[usize]) -> Self {
+    fn new(senders: &[usize], hidden: usize) -> Self {
         let mut order = senders.to_vec();
         order.sort_unstable();
         order.dedup();
         let slots = senders.iter().map(|sender| order.binary_search(sender).expect("one of them")).collect();
-        Self { senders: order, slots, sums: Vec::new() }
+        Self { sums: vec![F::ZERO; order.len() * hidden], senders: order, slots }
     }
 
     /// `[nodes, hidden]`, unit by unit.
