@@ -64,24 +64,17 @@ pub(super) trait Float:
         if negative { -tanh } else { tanh }
     }
 
-    /// `1 + exp(-x)`, rounded once more than the exponential without its power of two.
-    #[inline(always)]
-    fn one_and_exp_neg<S: Simd>(self) -> Self {
-        let [w, r, power] = self.exp_neg_parts::<S>();
-        w.mul_add::<S>(r, Self::ONE).mul_add::<S>(power, Self::ONE)
-    }
-
     /// `1 / (1 + exp(-x))`.
     #[inline(always)]
     fn sigmoid<S: Simd>(self) -> Self {
-        Self::ONE / self.one_and_exp_neg::<S>()
+        Self::ONE / (Self::ONE + self.exp_neg::<S>())
     }
 
     /// `x sigmoid(x)`; zero at minus infinity.
     #[inline(always)]
     fn swish<S: Simd>(self) -> Self {
         let x = if self < -Self::BOUND { -Self::BOUND } else { self };
-        x / self.one_and_exp_neg::<S>()
+        x / (Self::ONE + self.exp_neg::<S>())
     }
 
     /// The derivative of [`swish`](Self::swish): `s (1 + x (1 - s))` with `s = sigmoid(x)`.

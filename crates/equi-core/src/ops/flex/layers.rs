@@ -6,16 +6,16 @@ use super::microkernel::stride;
 use super::reused::Reused;
 use super::simd::kernel;
 
-/// `x` to its SiLU, and to the slope of that.
+/// `x` to its SiLU, the same number as that of [`activate`], and to the slope of that.
 #[inline(always)]
 pub(super) fn activate_row<F: Float, S: pulp::Simd>(values: &mut [F], slopes: &mut [F]) {
     for (value, slope) in values.iter_mut().zip(slopes) {
-        let x = *value;
-        let x = if x < -F::BOUND { -F::BOUND } else { x };
-        let x = if x > F::BOUND { F::BOUND } else { x };
-        let sigmoid = x.sigmoid::<S>();
+        let above = if *value < -F::BOUND { -F::BOUND } else { *value };
+        let x = if above > F::BOUND { F::BOUND } else { above };
+        let divisor = F::ONE + x.exp_neg::<S>();
+        let sigmoid = F::ONE / divisor;
         *slope = sigmoid * x.mul_add::<S>(F::ONE - sigmoid, F::ONE);
-        *value *= sigmoid;
+        *value = above / divisor;
     }
 }
 

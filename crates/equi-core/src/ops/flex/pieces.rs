@@ -16,17 +16,30 @@ const PARALLEL: usize = 1 << 20;
 ///
 /// The calling thread begins at once, and the others come to its help when they have woken up.
 pub(super) fn for_each<T: Send>(work: Vec<T>, operations: usize, run: impl Fn(T) + Sync) {
+    for_each_with(work, operations, || (), |(), piece| run(piece));
+}
+
+/// The same with something that every thread makes for itself with `init`, once.
+pub(super) fn for_each_with<T: Send, W>(
+    work: Vec<T>,
+    operations: usize,
+    init: impl Fn() -> W + Sync,
+    run: impl Fn(&mut W, T) + Sync,
+) {
     let threads = rayon::current_num_threads().min(work.len());
     if operations < PARALLEL || threads < 2 {
-        work.into_iter().for_each(run);
+        let mut own = init();
+        work.into_iter().for_each(|piece| run(&mut own, piece));
         return;
     }
     let queue = Mutex::new(work.into_iter());
+    let next = || queue.lock().expect("a queue whose lock is held for one step only").next();
     let all = || {
-        loop {
-            let next = queue.lock().expect("a queue whose lock is held for one step only").next();
-            let Some(piece) = next else { return };
-            run(piece);
+        let Some(first) = next() else { return };
+        let mut own = init();
+        run(&mut own, first);
+        while let Some(piece) = next() {
+            run(&mut own, piece);
         }
     };
     if together(threads - 1, &all) {
