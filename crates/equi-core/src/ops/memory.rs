@@ -3,7 +3,7 @@
 //! A training step frees what it has computed, hundreds of times a second. By default the C library of Linux hands much of that back
 //! to the kernel, which must clear it again for the next step. On an EGNN with 29,000 edges that was a third of the time.
 //!
-//! Kernels on flex take the memory of their larger tensors from a pool, which holds up to 256 MiB of what is no longer used. What Burn's own operations
+//! Kernels on flex take the memory of their larger tensors from a pool, which holds up to 512 MiB of what is no longer used. What Burn's own operations
 //! allocate does not come from there.
 
 /// Asks the allocator to keep the memory of what is freed for what comes next. A process then stays as large as it has ever been,

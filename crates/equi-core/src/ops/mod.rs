@@ -15,6 +15,7 @@ mod feature_map;
 #[cfg(feature = "flex")]
 mod flex;
 mod heads;
+mod kept;
 mod memory;
 mod message_network;
 mod o3;
@@ -32,6 +33,7 @@ pub use feature_map::{
     BatchNorm, ChannelBlocks, FeatureMapOps, PoolWindow, batch_norm, channel_affine, channel_moments, elu, max_pool2d,
 };
 pub use heads::{head_products, head_sums};
+pub use kept::Kept;
 pub use memory::{release_memory, retain_memory};
 pub use message_network::{BackendMessages, MessageNetwork, OptionalTensors, ShiftNetwork, message_network};
 pub use o3::{

@@ -1,5 +1,6 @@
 //! Tensors as slices of numbers.
 
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use burn::backend::flex::FlexTensor;
@@ -45,11 +46,9 @@ pub(super) unsafe fn filled<F: Float>(shape: impl Into<Shape>, fill: impl FnOnce
     let shape = shape.into();
     let length = shape.num_elements();
     if length * size_of::<F>() >= POOLED {
-        let mut buffer = Buffer::any::<F>(length);
-        let numbers: *mut [F] = &mut buffer.numbers_mut::<F>()[..length];
-        // SAFETY: numbers may be seen as memory that might not hold any, as long as nobody empties it, and `fill` writes all of them.
-        fill(unsafe { &mut *(numbers as *mut [MaybeUninit<F>]) });
-        return pooled::<F>(buffer, shape);
+        let mut memory = Unwritten::new(length);
+        fill(memory.numbers());
+        return memory.tensor(shape);
     }
     let mut numbers = Vec::with_capacity(length);
     fill(&mut numbers.spare_capacity_mut()[..length]);
@@ -70,6 +69,36 @@ pub(super) fn written<F: Float>(shape: impl Into<Shape>, fill: impl FnOnce(&mut 
     let mut numbers = vec![F::ZERO; length];
     fill(&mut numbers);
     tensor(numbers, shape)
+}
+
+/// Memory of the pool that becomes a tensor when it is written.
+pub(super) struct Unwritten<F> {
+    buffer: Buffer,
+    length: usize,
+    numbers: PhantomData<F>,
+}
+
+impl<F: Float> Unwritten<F> {
+    pub(super) fn new(length: usize) -> Self {
+        Self { buffer: Buffer::any::<F>(length), length, numbers: PhantomData }
+    }
+
+    #[allow(unsafe_code)]
+    pub(super) fn numbers(&mut self) -> &mut [MaybeUninit<F>] {
+        let numbers: *mut [F] = &mut self.buffer.numbers_mut::<F>()[..self.length];
+        // SAFETY: numbers may be seen as memory that might not hold any; kernels write there and do not empty it.
+        unsafe { &mut *(numbers as *mut [MaybeUninit<F>]) }
+    }
+
+    /// What is not written is whatever was there.
+    pub(super) fn tensor(self, shape: impl Into<Shape>) -> FlexTensor {
+        pooled::<F>(self.buffer, shape)
+    }
+
+    /// What is not written is whatever was there.
+    pub(super) fn as_slice(&self) -> &[F] {
+        &self.buffer.numbers()[..self.length]
+    }
 }
 
 /// A tensor of the first numbers of a buffer, whose memory goes back to the pool when the tensor is gone.

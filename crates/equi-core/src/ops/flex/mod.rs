@@ -21,6 +21,7 @@ mod radial_product;
 mod segments;
 mod simd;
 mod steerable_conv;
+mod team;
 
 use burn::backend::Flex;
 use burn::backend::ops::ActivationOps;
@@ -29,6 +30,7 @@ use burn::tensor::DType;
 
 use super::composed;
 use super::extension::{BackendSegments, EdgeGradients, NetworkGradients, RowOps};
+use super::kept::Kept;
 use super::message_network::{BackendMessages, OptionalTensors};
 use super::perceptron::BackendPerceptron;
 
@@ -232,13 +234,14 @@ impl RowOps for Flex {
         messages: BackendMessages<Self>,
         receivers: BackendSegments<Self>,
         senders: BackendSegments<Self>,
+        keep: Option<Kept>,
     ) -> FloatTensor<Self> {
         if !receivers.host.sorted {
             return composed::message_network::<Self>(messages, receivers, senders);
         }
         in_precision!(
             messages.received,
-            message_network::network(messages, &receivers.host, &senders.host),
+            message_network::network(messages, &receivers.host, &senders.host, keep),
             composed::message_network::<Self>(messages, receivers, senders)
         )
     }
@@ -248,6 +251,7 @@ impl RowOps for Flex {
         receivers: BackendSegments<Self>,
         senders: BackendSegments<Self>,
         gradient: FloatTensor<Self>,
+        kept: Kept,
         needed: [bool; 13],
     ) -> Vec<Option<FloatTensor<Self>>> {
         if !receivers.host.sorted {
@@ -255,7 +259,7 @@ impl RowOps for Flex {
         }
         in_precision!(
             messages.received,
-            message_network::gradient(messages, &receivers.host, &senders.host, gradient, needed),
+            message_network::gradient(messages, &receivers.host, &senders.host, gradient, kept, needed),
             composed::message_network_gradient::<Self>(messages, receivers, senders, gradient, needed)
         )
     }

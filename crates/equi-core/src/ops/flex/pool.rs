@@ -17,8 +17,8 @@ pub(crate) struct Buffer {
 /// Memory of buffers that are no longer used, the oldest first.
 static POOL: Mutex<VecDeque<Vec<u64>>> = Mutex::new(VecDeque::new());
 
-/// What the pool holds at most, in words: 256 MiB.
-const POOLED: usize = 32 << 20;
+/// What the pool holds at most, in words: 512 MiB.
+const POOLED: usize = 64 << 20;
 
 /// Below, the allocator keeps memory itself: 128 KiB.
 const SMALLEST: usize = 16 << 10;
@@ -31,7 +31,7 @@ impl Buffer {
     pub(crate) fn any<F: Pod>(count: usize) -> Self {
         // A line more for the one that is cut off, and one for the vector at the end.
         let length = ((count * size_of::<F>()).div_ceil(64) + 2) * LINE;
-        let memory = take(length).unwrap_or_else(|| vec![0; length]);
+        let memory = take(length).unwrap_or_else(|| fresh(length));
         Self { skipped: memory.as_ptr().align_offset(64) % LINE, memory }
     }
 
@@ -63,6 +63,33 @@ impl Drop for Buffer {
             pool.push_back(memory);
         }
     }
+}
+
+fn fresh(length: usize) -> Vec<u64> {
+    let mut memory = vec![0; length];
+    ask_for_large_pages(&mut memory);
+    memory
+}
+
+/// Asks the kernel for pages of 2 MiB: it clears them four times as fast as those of 4 KiB, and to get the memory for the gradient of a large
+/// weight took longer than to compute it.
+fn ask_for_large_pages(numbers: &mut Vec<u64>) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        const LARGE: usize = 2 << 20;
+        let start = numbers.as_mut_ptr() as usize;
+        let first = start.next_multiple_of(LARGE);
+        let end = (start + numbers.capacity() * size_of::<u64>()) / LARGE * LARGE;
+        if end > first {
+            // SAFETY: whole pages of memory that is ours; what is in them stays. If the kernel refuses, nothing is lost.
+            #[allow(unsafe_code)] // There is no other way to ask.
+            unsafe {
+                libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_HUGEPAGE);
+            }
+        }
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let _ = numbers;
 }
 
 /// The smallest memory of the pool with room for `length` words, and no more than twice as much.

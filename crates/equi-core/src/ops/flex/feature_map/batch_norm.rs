@@ -11,7 +11,7 @@ use crate::ops::flex::simd::kernel;
 
 /// What a channel is normalised with.
 #[derive(Clone, Copy)]
-struct Channel<F> {
+pub(super) struct Channel<F> {
     block: usize,
     mean: F,
     scale: F,
