@@ -3,7 +3,9 @@
 #![cfg(any(feature = "flex", feature = "wgpu"))]
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use equi_core::ops::{PoolWindow, channel_affine, channel_moments, elu, max_pool2d};
+use equi_core::ops::{
+    BatchNorm, ChannelBlocks, PoolWindow, batch_norm, channel_affine, channel_moments, elu, max_pool2d,
+};
 
 /// A device, a precision, and the relative error that rounding causes there.
 struct Setting {
@@ -116,6 +118,7 @@ fn windows() -> Vec<(PoolWindow, [usize; 4])> {
         (window(1, 1, 0), [1, 1, 3, 3]),
         (window(4, 4, 0), [1, 1, 4, 4]),
         (window(2, 3, 1), [1, 2, 4, 5]),
+        (window(18, 3, 4), [1, 2, 20, 37]),
     ]
 }
 
@@ -230,6 +233,109 @@ fn affine_maps_are_their_formula() {
     }
 }
 
+/// Feature maps and blocks of their channels: one, as many as there are channels, alike and different.
+fn blocked() -> Vec<([usize; 4], Vec<usize>)> {
+    vec![
+        ([3, 2, 1, 5], vec![2]),
+        ([2, 3, 7, 9], vec![1, 1, 1]),
+        ([2, 6, 3, 4], vec![3, 3]),
+        ([2, 6, 3, 4], vec![1, 3, 2]),
+        ([5, 4, 90, 70], vec![2, 2]),
+    ]
+}
+
+/// Outputs of batch norm, with its gradients by `x`, `gamma` and `beta`, mean and variance.
+fn normalised(
+    all: &[Vec<f64>; 3],
+    shape: [usize; 4],
+    norm: &BatchNorm,
+    device: &Device,
+    dtype: DType,
+) -> Vec<Vec<f64>> {
+    let x = upload(&all[0], shape, device, dtype).require_grad();
+    let [gamma, beta] = [1, 2].map(|i| upload(&all[i], [all[i].len()], device, dtype).require_grad());
+    let (y, moments) = batch_norm(x.clone(), gamma.clone(), beta.clone(), norm);
+    let weights = upload(&numbers(all[0].len(), 9), shape, device, dtype);
+    let gradients = (y.clone() * weights).sum().backward();
+    let mut given = vec![values(y), values(x.grad(&gradients).unwrap())];
+    given.extend([gamma, beta].map(|vector| values(vector.grad(&gradients).unwrap())));
+    given.extend(moments.map(values));
+    given
+}
+
+/// Of sums of a few numbers each, whose roundings are small.
+fn mean_of(x: &[f64]) -> f64 {
+    x.chunks(250).map(|x| x.iter().sum::<f64>()).sum::<f64>() / x.len() as f64
+}
+
+#[test]
+fn batch_norm_is_its_formula() {
+    for setting in settings() {
+        for (shape, sizes) in blocked() {
+            for alpha in [None, Some(0.7)] {
+                let norm = BatchNorm { blocks: ChannelBlocks::new(sizes.clone()), epsilon: 1e-2, elu: alpha };
+                let all = [numbers(shape.iter().product(), 1), numbers(sizes.len(), 2), numbers(sizes.len(), 3)];
+                let given = normalised(&all, shape, &norm, &setting.device.clone().autodiff(), setting.dtype);
+                let (pixels, mut first) = (shape[2] * shape[3], 0);
+                let mut wanted = vec![0.0; all[0].len()];
+                for (block, &size) in sizes.iter().enumerate() {
+                    let inside = |i: &usize| (first..first + size).contains(&(i / pixels % shape[1]));
+                    let x: Vec<f64> = (0..all[0].len()).filter(inside).map(|i| all[0][i]).collect();
+                    let mean = mean_of(&x);
+                    let variance = mean_of(&x.iter().map(|x| (x - mean).powi(2)).collect::<Vec<_>>());
+                    assert_close("mean", &setting, &[given[4][block]], &[mean]);
+                    assert_close("variance", &setting, &[given[5][block]], &[variance]);
+                    for i in (0..all[0].len()).filter(inside) {
+                        let y = all[1][block] * (all[0][i] - mean) / (variance + 1e-2).sqrt() + all[2][block];
+                        wanted[i] = if y > 0.0 { y } else { alpha.map_or(y, |alpha| alpha * y.exp_m1()) };
+                    }
+                    first += size;
+                }
+                assert_close(&format!("{shape:?} in {sizes:?}, {alpha:?}"), &setting, &given[0], &wanted);
+            }
+        }
+    }
+}
+
+/// Every gradient of batch norm against central differences in f64, through mean and variance.
+#[test]
+#[cfg(feature = "flex")]
+fn gradients_of_batch_norm_are_those_of_differences() {
+    // Differences would take long for the last.
+    for (shape, sizes) in blocked().into_iter().take(4) {
+        for alpha in [None, Some(0.7)] {
+            let norm = BatchNorm { blocks: ChannelBlocks::new(sizes.clone()), epsilon: 1e-2, elu: alpha };
+            let all = [numbers(shape.iter().product(), 1), numbers(sizes.len(), 2), numbers(sizes.len(), 3)];
+            let loss = |all: &[Vec<f64>; 3]| -> f64 {
+                let y = &normalised(all, shape, &norm, &Device::flex().autodiff(), DType::F64)[0];
+                y.iter().zip(numbers(y.len(), 9)).map(|(y, w)| y * w).sum()
+            };
+            let step = 1e-5;
+            let wanted: [Vec<f64>; 3] = std::array::from_fn(|which| {
+                let one = |i: usize| {
+                    let moved = |by: f64| {
+                        let mut all = all.clone();
+                        all[which][i] += by;
+                        loss(&all)
+                    };
+                    (moved(step) - moved(-step)) / (2.0 * step)
+                };
+                (0..all[which].len()).map(one).collect()
+            });
+            for setting in settings() {
+                let given = normalised(&all, shape, &norm, &setting.device.clone().autodiff(), setting.dtype);
+                // Differences are known to 1e-8; sums of some tens of numbers.
+                let tolerance = (setting.tolerance * 50.0).max(1e-8);
+                let loose = Setting { tolerance, device: setting.device.clone(), ..setting };
+                for which in 0..3 {
+                    let what = format!("gradient {which} of {shape:?} in {sizes:?}, {alpha:?}");
+                    assert_close(&what, &loose, &given[which + 1], &wanted[which]);
+                }
+            }
+        }
+    }
+}
+
 /// Every gradient of a loss of all outputs, in every precision and on every device, against central differences in f64.
 #[test]
 #[cfg(feature = "flex")]
@@ -288,7 +394,10 @@ fn threads_change_nothing() {
         let shape = [5, 4, 90, 70];
         let x = upload(&numbers(shape.iter().product(), 1), shape, &device, DType::F32).require_grad();
         let (mean, variance) = channel_moments(x.clone());
-        let y = max_pool2d(elu(channel_affine(x.clone(), mean, variance.clone(), variance), 1.0), windows()[0].0);
+        let y = elu(channel_affine(x.clone(), mean.clone(), variance.clone(), variance), 1.0);
+        let norm = BatchNorm { blocks: ChannelBlocks::new([1, 3]), epsilon: 1e-5, elu: Some(1.0) };
+        let (y, _) = batch_norm(y, mean.clone().narrow(0, 0, 2), mean.narrow(0, 2, 2), &norm);
+        let y = max_pool2d(y, windows()[0].0);
         let weights = upload(&numbers(y.shape().num_elements(), 9), y.dims(), &device, DType::F32);
         let gradients = (y.clone() * weights).sum().backward();
         [values(y), values(x.grad(&gradients).unwrap())]
@@ -334,6 +443,24 @@ fn what_is_not_a_number_is_the_maximum() {
         let [y, _] = both(&x, [1, 1, 5, 5], &setting, |x| max_pool2d(x, window));
         let sees: Vec<bool> = (0..9).map(|place| place / 3 < 2 && place % 3 == 1).collect();
         assert_eq!(y.iter().map(|y| y.is_nan()).collect::<Vec<_>>(), sees);
+    }
+}
+
+/// Numbers that are as small as what lies beyond the border.
+#[test]
+#[cfg(feature = "flex")]
+fn the_maximum_of_nothing_but_minus_infinity_lies_in_the_image() {
+    for setting in settings().into_iter().filter(|setting| setting.name.starts_with("flex")) {
+        let window = PoolWindow { kernel_size: 3, stride: 2, padding: 1 };
+        let [y, by_x] = both(&[f64::NEG_INFINITY; 25], [1, 1, 5, 5], &setting, |x| max_pool2d(x, window));
+        assert_eq!(y, [f64::NEG_INFINITY; 9]);
+        let mut wanted = [0.0; 25];
+        for (place, weight) in numbers(9, 9).into_iter().enumerate() {
+            // The first pixel of every window.
+            let first = |at: usize| (2 * at).saturating_sub(1);
+            wanted[first(place / 3) * 5 + first(place % 3)] += weight;
+        }
+        assert_close("gradient", &setting, &by_x, &wanted);
     }
 }
 

@@ -8,6 +8,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, TensorMetadata};
 
 use super::extension::{BackendSegments, RowOps};
+use super::kept::Kept;
 use super::message_network::{self, BackendMessages, OptionalTensors};
 use super::perceptron::{self, BackendPerceptron};
 
@@ -335,12 +336,13 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
         messages: BackendMessages<Self>,
         receivers: BackendSegments<Self>,
         senders: BackendSegments<Self>,
+        _: Option<Kept>,
     ) -> FloatTensor<Self> {
         #[derive(Debug)]
         struct MessageNetwork;
 
         impl<B: RowOps> Backward<B, { message_network::ARGUMENTS }> for MessageNetwork {
-            type State = (BackendMessages<B>, [BackendSegments<B>; 2]);
+            type State = (BackendMessages<B>, [BackendSegments<B>; 2], Kept);
 
             fn backward(
                 self,
@@ -349,12 +351,12 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
                 _: &mut Checkpointer,
             ) {
                 let gradient = grads.consume::<B>(&ops.node);
-                let (messages, [receivers, senders]) = ops.state;
+                let (messages, [receivers, senders], kept) = ops.state;
                 let mut needed = ops.parents.each_ref().map(Option::is_some);
                 for (needed, tensor) in needed.iter_mut().zip(messages.tensors()) {
                     *needed &= tensor.is_some();
                 }
-                let all = B::message_network_gradient(messages, receivers, senders, gradient, needed);
+                let all = B::message_network_gradient(messages, receivers, senders, gradient, kept, needed);
                 for (parent, by_parent) in ops.parents.into_iter().zip(all) {
                     if let (Some(parent), Some(by_parent)) = (parent, by_parent) {
                         grads.register::<B>(parent.id, by_parent);
@@ -370,10 +372,11 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
         let messages = messages.map(|tensor| tensor.into_primitive());
         match MessageNetwork.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let state = (messages.clone(), [receivers.clone(), senders.clone()]);
-                prep.finish(state, B::message_network(messages, receivers, senders))
+                let kept = Kept::default();
+                let state = (messages.clone(), [receivers.clone(), senders.clone()], kept.clone());
+                prep.finish(state, B::message_network(messages, receivers, senders, Some(kept)))
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::message_network(messages, receivers, senders)),
+            OpsKind::UnTracked(prep) => prep.finish(B::message_network(messages, receivers, senders, None)),
         }
     }
 

@@ -6,6 +6,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, ExtensionType, backend_extension};
 
 use super::composed;
+use super::kept::Kept;
 use super::message_network::{BackendMessages, OptionalTensors};
 use super::perceptron::BackendPerceptron;
 use super::segments::Rows;
@@ -254,24 +255,29 @@ pub trait RowOps: Backend {
     }
 
     /// Sums or means of messages and shifts, `[nodes, channels]` or `[nodes, channels + dimensions]`: see
-    /// [`message_network`](super::message_network()). There is an edge and a channel at least, everywhere.
+    /// [`message_network`](super::message_network()). There is an edge and a channel at least, everywhere. A backend may leave in `keep` what its
+    /// gradient would like to have.
+    #[allow(unused_variables)] // Nothing is left there by default.
     #[fusion(default)]
     fn message_network(
         #[extension_type] messages: BackendMessages<Self>,
         #[extension_type] receivers: BackendSegments<Self>,
         #[extension_type] senders: BackendSegments<Self>,
+        keep: Option<Kept>,
     ) -> FloatTensor<Self> {
         composed::message_network::<Self>(messages, receivers, senders)
     }
 
     /// The gradients of [`message_network`](Self::message_network) that are `needed`, in the order of its formula: by `p`, `q`, `d`, `w`,
     /// `W`, `b`, `e`, `W_e`, `w_g`, `b_g`, `W_x`, `b_x` and `w_x`.
+    #[allow(unused_variables)]
     #[fusion(default)]
     fn message_network_gradient(
         #[extension_type] messages: BackendMessages<Self>,
         #[extension_type] receivers: BackendSegments<Self>,
         #[extension_type] senders: BackendSegments<Self>,
         gradient: FloatTensor<Self>,
+        kept: Kept,
         needed: [bool; 13],
     ) -> Vec<Option<FloatTensor<Self>>> {
         composed::message_network_gradient::<Self>(messages, receivers, senders, gradient, needed)

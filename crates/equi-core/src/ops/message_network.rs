@@ -57,7 +57,8 @@ pub struct ShiftNetwork {
 /// ```
 ///
 /// These are the messages of an EGNN ([`edge_silu`](super::edge_silu) is their first layer). On flex, with edges sorted by receiver, no tensor
-/// has a row of channels for every edge: pieces of 128 edges go through all layers in the cache, and do so again for the gradient.
+/// has a row of channels for every edge: pieces of 128 edges go through all layers in the cache, and do so again for the gradient. Where edges are
+/// few, what is between the layers is kept for the gradient.
 ///
 /// # Shapes
 /// Those of [`MessageNetwork`]; the outputs are `[nodes, channels]` and `[nodes, dimensions]`.
@@ -77,7 +78,7 @@ pub fn message_network(
         return (zeros(channels), network.shift.is_some().then(|| zeros(dimensions)));
     }
     let shifts = network.shift.is_some();
-    let output = <Dispatch as RowOps>::message_network(network.into(), receivers.dispatch(), senders.dispatch());
+    let output = <Dispatch as RowOps>::message_network(network.into(), receivers.dispatch(), senders.dispatch(), None);
     let output: Tensor<2> = Tensor::from_dispatch(output);
     if !shifts {
         return (output, None);

@@ -17,6 +17,7 @@ mod feature_map;
 #[cfg(feature = "flex")]
 mod flex;
 mod heads;
+mod kept;
 mod memory;
 mod message_network;
 mod o3;
@@ -30,8 +31,11 @@ pub use activation::{bias_silu, gate, gelu, norm_gelu, silu};
 pub use adam::Adam;
 pub use edges::edge_silu;
 pub use extension::{BackendSegments, EdgeGradients, NetworkGradients, RowOps};
-pub use feature_map::{FeatureMapOps, PoolWindow, channel_affine, channel_moments, elu, max_pool2d};
+pub use feature_map::{
+    BatchNorm, ChannelBlocks, FeatureMapOps, PoolWindow, batch_norm, channel_affine, channel_moments, elu, max_pool2d,
+};
 pub use heads::{head_products, head_sums};
+pub use kept::Kept;
 pub use memory::{release_memory, retain_memory};
 pub use message_network::{BackendMessages, MessageNetwork, OptionalTensors, ShiftNetwork, message_network};
 pub use o3::{

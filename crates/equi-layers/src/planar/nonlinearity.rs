@@ -124,8 +124,12 @@ impl Pointwise {
     /// # Panics
     /// If the channels are not those of the type.
     pub fn forward(&self, features: Tensor<4>) -> Tensor<4> {
-        self.field_type.assert_channels("Pointwise", features.dims()[1]);
+        self.assert_channels(features.dims()[1]);
         self.function.apply(features)
+    }
+
+    pub(super) fn assert_channels(&self, channels: usize) {
+        self.field_type.assert_channels("Pointwise", channels);
     }
 
     /// The function.

@@ -203,7 +203,7 @@ impl Classifier for SteerableCnn {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let mut features = images;
         for block in &self.blocks {
-            features = block.activation.forward(block.norm.forward(block.conv.forward(features)));
+            features = block.norm.forward_activated(block.conv.forward(features), &block.activation);
             if let Some(pool) = &block.pool {
                 features = pool.forward(features);
             }

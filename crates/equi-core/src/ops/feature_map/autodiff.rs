@@ -7,7 +7,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::FloatTensor;
 
-use super::{FeatureMapOps, PoolWindow, composed};
+use super::{BatchNorm, FeatureMapOps, PoolWindow, composed};
 
 impl<B: FeatureMapOps, C: CheckpointStrategy> FeatureMapOps for Autodiff<B, C> {
     fn elu(x: FloatTensor<Self>, alpha: f64) -> FloatTensor<Self> {
@@ -111,6 +111,44 @@ impl<B: FeatureMapOps, C: CheckpointStrategy> FeatureMapOps for Autodiff<B, C> {
                 prep.finish(state, B::channel_affine(x, mean, scale, shift))
             }
             OpsKind::UnTracked(prep) => prep.finish(B::channel_affine(x, mean, scale, shift)),
+        }
+    }
+
+    fn normalise_blocks(
+        x: FloatTensor<Self>,
+        moments: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        norm: BatchNorm,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Normalised;
+
+        impl<B: FeatureMapOps> Backward<B, 3> for Normalised {
+            type State = ([FloatTensor<B>; 4], BatchNorm);
+
+            fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let ([x, moments, gamma, beta], norm) = ops.state;
+                let (by_x, by_both) = B::normalise_blocks_gradient(x, moments, gamma, beta, norm, gradient);
+                let [by_gamma, by_beta] = [0, 1].map(|row| composed::row_of::<B>(by_both.clone(), row));
+                for (parent, by_parent) in ops.parents.into_iter().zip([by_x, by_gamma, by_beta]) {
+                    if let Some(parent) = parent {
+                        grads.register::<B>(parent.id, by_parent);
+                    }
+                }
+            }
+        }
+
+        // The moments are those of `x`: they have no gradient of their own.
+        let nodes = [x.node(), gamma.node(), beta.node()];
+        let [x, moments, gamma, beta] = [x, moments, gamma, beta].map(|tensor| tensor.into_primitive());
+        match Normalised.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = [x.clone(), moments.clone(), gamma.clone(), beta.clone()];
+                prep.finish((state, norm.clone()), B::normalise_blocks(x, moments, gamma, beta, norm))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::normalise_blocks(x, moments, gamma, beta, norm)),
         }
     }
 }

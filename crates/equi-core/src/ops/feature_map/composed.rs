@@ -3,9 +3,9 @@
 use burn::backend::ops::ModuleOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::IntDType;
+use burn::tensor::{IntDType, TensorData};
 
-use super::PoolWindow;
+use super::{BatchNorm, ChannelBlocks, PoolWindow};
 
 pub(in crate::ops) fn elu<B: Backend>(x: FloatTensor<B>, alpha: f64) -> FloatTensor<B> {
     let above = B::float_clamp_min(x.clone(), 0.0.into());
@@ -90,6 +90,110 @@ pub(in crate::ops) fn channel_affine_gradient<B: Backend>(
     let by_scale = sum(B::float_mul(centred, gradient.clone()));
     let by_both = B::float_cat(vec![by_scale, sum(gradient.clone())], 0);
     (B::float_mul(gradient, per_channel::<B>(scale)), by_both)
+}
+
+pub(in crate::ops) fn batch_norm<B: Backend>(
+    x: FloatTensor<B>,
+    moments: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    norm: BatchNorm,
+) -> FloatTensor<B> {
+    let [mean, inverse] = mean_and_inverse::<B>(moments, norm.epsilon);
+    let [mean, scale, shift] =
+        [mean, B::float_mul(gamma, inverse), beta].map(|of_block| spread::<B>(of_block, &norm.blocks));
+    let y = channel_affine::<B>(x, mean, scale, shift);
+    match norm.elu {
+        None => y,
+        Some(alpha) => elu::<B>(y, alpha),
+    }
+}
+
+pub(in crate::ops) fn batch_norm_gradient<B: Backend>(
+    x: FloatTensor<B>,
+    moments: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    norm: BatchNorm,
+    gradient: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let shape = x.shape();
+    let blocks = &norm.blocks;
+    let [mean, inverse] = mean_and_inverse::<B>(moments, norm.epsilon);
+    let scale = B::float_mul(gamma, inverse.clone());
+    let mean = spread::<B>(mean, blocks);
+    let gradient = match norm.elu {
+        None => gradient,
+        Some(alpha) => {
+            let y = channel_affine::<B>(
+                x.clone(),
+                mean.clone(),
+                spread::<B>(scale.clone(), blocks),
+                spread::<B>(beta, blocks),
+            );
+            elu_gradient::<B>(y, alpha, gradient)
+        }
+    };
+    let (by_x, by_both) =
+        channel_affine_gradient::<B>(x.clone(), mean.clone(), spread::<B>(scale.clone(), blocks), gradient);
+    let [products, sums] = [0, 1].map(|row| block_sums::<B>(row_of::<B>(by_both.clone(), row), blocks));
+    // Numbers of a block.
+    let pixels = (shape[0] * shape[2] * shape[3]) as f64;
+    let counts = blocks.sizes().iter().map(|&size| (size as f64 * pixels).recip()).collect();
+    let part = B::float_mul(scale, vector::<B>(counts, &x));
+    let slope =
+        B::float_mul(B::float_mul(part.clone(), products.clone()), B::float_mul(inverse.clone(), inverse.clone()));
+    let shift = B::float_mul(part, sums.clone());
+    let through = channel_affine::<B>(x, mean, spread::<B>(slope, blocks), spread::<B>(shift, blocks));
+    let count = blocks.sizes().len();
+    let row = |x| B::float_reshape(x, [1, count].into());
+    let by_both = B::float_cat(vec![row(B::float_mul(products, inverse)), row(sums)], 0);
+    (B::float_sub(by_x, through), by_both)
+}
+
+/// Mean and `1 / sqrt(variance + epsilon)` of every block.
+fn mean_and_inverse<B: Backend>(moments: FloatTensor<B>, epsilon: f64) -> [FloatTensor<B>; 2] {
+    let variance = B::float_add_scalar(row_of::<B>(moments.clone(), 1), epsilon.into());
+    [row_of::<B>(moments, 0), B::float_recip(B::float_sqrt(variance))]
+}
+
+/// `[blocks]` to `[channels]`: the same number for every channel of a block.
+fn spread<B: Backend>(of_blocks: FloatTensor<B>, blocks: &ChannelBlocks) -> FloatTensor<B> {
+    let sizes = blocks.sizes();
+    let part = |first: usize, count: usize, size: usize| {
+        let part = B::float_slice(of_blocks.clone(), &[(first..first + count).into()]);
+        let column = B::float_reshape(part, [count, 1].into());
+        B::float_reshape(B::float_expand(column, [count, size].into()), [count * size].into())
+    };
+    if sizes.iter().all(|size| *size == sizes[0]) {
+        return part(0, sizes.len(), sizes[0]);
+    }
+    B::float_cat(sizes.iter().enumerate().map(|(block, &size)| part(block, 1, size)).collect(), 0)
+}
+
+/// `[channels]` to `[blocks]`: the sum over each block.
+fn block_sums<B: Backend>(of_channels: FloatTensor<B>, blocks: &ChannelBlocks) -> FloatTensor<B> {
+    let sizes = blocks.sizes();
+    let part = |first: usize, count: usize, size: usize| {
+        let part = B::float_slice(of_channels.clone(), &[(first..first + count * size).into()]);
+        B::float_reshape(B::float_sum_dim(B::float_reshape(part, [count, size].into()), 1), [count].into())
+    };
+    if sizes.iter().all(|size| *size == sizes[0]) {
+        return part(0, sizes.len(), sizes[0]);
+    }
+    let mut first = 0;
+    let parts = sizes.iter().map(|&size| {
+        first += size;
+        part(first - size, 1, size)
+    });
+    B::float_cat(parts.collect(), 0)
+}
+
+/// Numbers like those of `like`.
+fn vector<B: Backend>(numbers: Vec<f64>, like: &FloatTensor<B>) -> FloatTensor<B> {
+    let count = numbers.len();
+    let data = TensorData::new::<f64, _>(numbers, [count]).convert_dtype(like.dtype());
+    B::float_from_data(data, &like.device())
 }
 
 /// The mean over batch and space, `[1, channels, 1, 1]`: of means over rows first, whose sums are short.

@@ -5,7 +5,7 @@
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
-use super::{PoolWindow, composed};
+use super::{BatchNorm, PoolWindow, composed};
 
 /// Pointwise functions and maxima of feature maps. The defaults are composed of the backend's own operations; flex has kernels,
 /// and so have GPUs for what is not pointwise (`cube/`).
@@ -84,6 +84,32 @@ pub trait FeatureMapOps: Backend {
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         composed::channel_affine_gradient::<Self>(x, mean, scale, gradient)
+    }
+
+    /// `f(gamma_b (x - mean_b) / sqrt(variance_b + epsilon) + beta_b)` for every block `b` of channels, with its moments `[2, blocks]`, which are those of
+    /// `x`, and `gamma, beta [blocks]`. Nothing is empty.
+    #[fusion(default)]
+    fn normalise_blocks(
+        x: FloatTensor<Self>,
+        moments: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        norm: BatchNorm,
+    ) -> FloatTensor<Self> {
+        composed::batch_norm::<Self>(x, moments, gamma, beta, norm)
+    }
+
+    /// The gradients of [`normalise_blocks`](Self::normalise_blocks) by `x`, through the moments, too, and in one `[2, blocks]` by `gamma` and by `beta`.
+    #[fusion(default)]
+    fn normalise_blocks_gradient(
+        x: FloatTensor<Self>,
+        moments: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        norm: BatchNorm,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        composed::batch_norm_gradient::<Self>(x, moments, gamma, beta, norm, gradient)
     }
 }
 

@@ -1,12 +1,14 @@
 //! Pointwise functions, maxima and moments of feature maps, which on flex run in vectors and on all threads.
 
 mod autodiff;
+mod batch_norm;
 pub(super) mod composed;
 mod extension;
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
+pub use batch_norm::{BatchNorm, ChannelBlocks, batch_norm};
 pub use extension::FeatureMapOps;
 
 /// `x` where positive, else `alpha (exp(x) - 1)`.

@@ -1,19 +1,21 @@
 //! What the networks on pieces of rows have in common.
 
+use super::activation::add_rows;
 use super::float::Float;
 use super::microkernel::stride;
+use super::pool::Buffer;
 use super::simd::kernel;
 
-/// `x` to its SiLU, and to the slope of that.
+/// `x` to its SiLU, the same number as that of [`activate`], and to the slope of that.
 #[inline(always)]
 pub(super) fn activate_row<F: Float, S: pulp::Simd>(values: &mut [F], slopes: &mut [F]) {
     for (value, slope) in values.iter_mut().zip(slopes) {
-        let x = *value;
-        let x = if x < -F::BOUND { -F::BOUND } else { x };
-        let x = if x > F::BOUND { F::BOUND } else { x };
-        let sigmoid = x.sigmoid::<S>();
+        let above = if *value < -F::BOUND { -F::BOUND } else { *value };
+        let x = if above > F::BOUND { F::BOUND } else { above };
+        let divisor = F::ONE + x.exp_neg::<S>();
+        let sigmoid = F::ONE / divisor;
         *slope = sigmoid * x.mul_add::<S>(F::ONE - sigmoid, F::ONE);
-        *value *= sigmoid;
+        *value = above / divisor;
     }
 }
 
@@ -60,5 +62,35 @@ pub(super) fn parts<F, const N: usize>(mut numbers: &mut [F], lengths: [usize; N
 
 /// Out of the layout of pieces of work.
 pub(super) fn matrix<F: Float>(numbers: &[F], [rows, columns]: [usize; 2]) -> Vec<F> {
-    numbers.chunks_exact(stride(columns)).take(rows).flat_map(|row| &row[..columns]).copied().collect()
+    let mut all = Vec::with_capacity(rows * columns);
+    numbers.chunks_exact(stride(columns)).take(rows).for_each(|row| all.extend_from_slice(&row[..columns]));
+    all
+}
+
+/// Gradients by weights, of which every unit of work has its own sums.
+pub(super) struct UnitSums {
+    memory: Buffer,
+    each: usize,
+    units: usize,
+}
+
+impl UnitSums {
+    /// `each` numbers for each of `units`.
+    pub(super) fn new<F: Float>(each: usize, units: usize) -> Self {
+        // Whole lines of the cache, so that all begin with one.
+        let each = each.next_multiple_of(16);
+        Self { memory: Buffer::any::<F>(each * units), each, units }
+    }
+
+    /// The sums of every unit, which may be anything before the unit clears them.
+    pub(super) fn split<F: Float>(&mut self) -> impl Iterator<Item = &mut [F]> {
+        self.memory.numbers_mut()[..self.each * self.units].chunks_exact_mut(self.each)
+    }
+
+    /// All of them, one after the other.
+    pub(super) fn add_up<F: Float>(self) -> Vec<F> {
+        let mut sum = vec![F::ZERO; self.each];
+        add_rows(&self.memory.numbers()[..self.each * self.units], &mut sum);
+        sum
+    }
 }

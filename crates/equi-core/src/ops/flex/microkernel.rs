@@ -9,6 +9,7 @@ use pulp::Simd;
 use pulp::bytemuck::Pod;
 
 use super::float::Float;
+use super::pieces::LINE;
 
 /// Numbers in a row of a panel: two vectors of AVX-512 in single precision.
 pub(super) const PANEL: usize = 32;
@@ -76,7 +77,9 @@ lanes!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s);
 
 /// A matrix as the factor on the right, panel by panel.
 pub(super) struct Panels<F> {
+    /// From `first` on, which begins a line of the cache.
     numbers: Vec<F>,
+    first: usize,
     depth: usize,
     columns: usize,
 }
@@ -104,19 +107,21 @@ impl<F: Float> Panels<F> {
 
     /// Panels of zeros, each filled by `fill`, which is given its first column and how many it has.
     fn filled([depth, columns]: [usize; 2], fill: impl Fn(usize, usize, &mut [F])) -> Self {
-        let mut numbers = vec![F::ZERO; depth * columns.next_multiple_of(PANEL)];
-        for (panel, numbers) in numbers.chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
+        let length = depth * columns.next_multiple_of(PANEL);
+        let mut numbers = vec![F::ZERO; length + LINE];
+        let line = numbers.as_ptr().align_offset(LINE).min(LINE);
+        for (panel, numbers) in numbers[line..][..length].chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
             let first = panel * PANEL;
             fill(first, PANEL.min(columns - first), numbers);
         }
-        Self { numbers, depth, columns }
+        Self { numbers, first: line, depth, columns }
     }
 }
 
 /// `C = A B`, or `C += A B`, for `rows` rows of `A` and `C`.
 pub(super) fn multiply<F: Lanes>(rows: usize, a: &[F], a_stride: usize, b: &Panels<F>, c: &mut [F], add: bool) {
-    let Panels { numbers, depth, columns } = b;
-    let b = Right { numbers, stride: PANEL, panel: depth * PANEL };
+    let Panels { numbers, first, depth, columns } = b;
+    let b = Right { numbers: &numbers[*first..], stride: PANEL, panel: depth * PANEL };
     dispatch([rows, *depth, *columns], Left { numbers: a, row: a_stride, step: 1 }, b, c, stride(*columns), add);
 }
 

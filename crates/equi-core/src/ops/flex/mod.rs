@@ -15,11 +15,13 @@ mod norm_gelu;
 mod o3;
 mod perceptron;
 mod pieces;
+pub(super) mod pool;
 mod radial_network;
 mod radial_product;
 mod segments;
 mod simd;
 mod steerable_conv;
+mod team;
 
 use burn::backend::Flex;
 use burn::backend::ops::ActivationOps;
@@ -28,6 +30,7 @@ use burn::tensor::DType;
 
 use super::composed;
 use super::extension::{BackendSegments, EdgeGradients, NetworkGradients, RowOps};
+use super::kept::Kept;
 use super::message_network::{BackendMessages, OptionalTensors};
 use super::perceptron::BackendPerceptron;
 
@@ -231,13 +234,14 @@ impl RowOps for Flex {
         messages: BackendMessages<Self>,
         receivers: BackendSegments<Self>,
         senders: BackendSegments<Self>,
+        keep: Option<Kept>,
     ) -> FloatTensor<Self> {
         if !receivers.host.sorted {
             return composed::message_network::<Self>(messages, receivers, senders);
         }
         in_precision!(
             messages.received,
-            message_network::network(messages, &receivers.host, &senders.host),
+            message_network::network(messages, &receivers.host, &senders.host, keep),
             composed::message_network::<Self>(messages, receivers, senders)
         )
     }
@@ -247,6 +251,7 @@ impl RowOps for Flex {
         receivers: BackendSegments<Self>,
         senders: BackendSegments<Self>,
         gradient: FloatTensor<Self>,
+        kept: Kept,
         needed: [bool; 13],
     ) -> Vec<Option<FloatTensor<Self>>> {
         if !receivers.host.sorted {
@@ -254,7 +259,7 @@ impl RowOps for Flex {
         }
         in_precision!(
             messages.received,
-            message_network::gradient(messages, &receivers.host, &senders.host, gradient, needed),
+            message_network::gradient(messages, &receivers.host, &senders.host, gradient, kept, needed),
             composed::message_network_gradient::<Self>(messages, receivers, senders, gradient, needed)
         )
     }

@@ -5,9 +5,8 @@ use std::ops::Range;
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 
-use super::activation::add_rows;
 use super::float::Float;
-use super::layers::{activate, activate_with_slopes, back_through_silu, matrix, parts};
+use super::layers::{UnitSums, activate, activate_with_slopes, back_through_silu, matrix, parts};
 use super::memory::{contiguous, dims, numbers, tensor};
 use super::microkernel::{Lanes, Panels, multiply, multiply_transposed, room, stride};
 use super::pieces::{for_each, with_scratch};
@@ -100,12 +99,13 @@ pub(super) fn linear_gradient<F: Lanes>(
     let units = units(rows, at_once(rows));
     let lengths = [room(inputs, outputs), outputs];
     let each = lengths[0] + lengths[1];
-    let mut by_weights = vec![F::ZERO; units.len() * each];
+    let mut sums = UnitSums::new::<F>(each, units.len());
     let mut by_x = vec![F::ZERO; rows * inputs];
     let by_rows = by_x.chunks_mut(units[0].len() * inputs);
-    let work: Vec<_> = units.iter().zip(by_rows).zip(by_weights.chunks_exact_mut(each)).collect();
+    let work: Vec<_> = units.iter().zip(by_rows).zip(sums.split()).collect();
     let zeros = vec![F::ZERO; inputs];
     for_each(work, 2 * rows * inputs * outputs, |((unit, by_x), by_weights)| {
+        by_weights.fill(F::ZERO);
         let [by_weight, by_bias] = parts(by_weights, lengths);
         let lengths = [room(PIECE, inputs), room(PIECE, outputs), room(PIECE, inputs)];
         with_scratch(lengths, |[piece, by_products, products]| {
@@ -125,8 +125,7 @@ pub(super) fn linear_gradient<F: Lanes>(
             }
         });
     });
-    let mut sum = vec![F::ZERO; each];
-    add_rows(&by_weights, &mut sum);
+    let mut sum = sums.add_up::<F>();
     let [by_weight, by_bias] = parts(&mut sum, lengths);
     vec![
         needed[0].then(|| tensor(by_x, [rows, inputs])),
@@ -220,7 +219,7 @@ impl<'a, F: Lanes> Network<'a, F> {
         let of_input = |place: usize| if width(place) > 0 { room(width(place), hidden) } else { 0 };
         let lengths = [of_input(0), of_input(1), of_input(2), hidden, room(hidden, outputs), outputs];
         let each = lengths.iter().sum();
-        let mut by_weights = vec![F::ZERO; units.len() * each];
+        let mut sums = UnitSums::new::<F>(each, units.len());
         let mut by_inputs: Vec<Vec<F>> = (0..3)
             .map(|place| match place {
                 _ if !needed[place] => Vec::new(),
@@ -235,7 +234,7 @@ impl<'a, F: Lanes> Network<'a, F> {
             .collect();
         let work: Vec<_> = units
             .iter()
-            .zip(by_weights.chunks_exact_mut(each))
+            .zip(sums.split())
             .map(|(unit, by_weights)| {
                 let by_inputs: Vec<&mut [F]> = rows_of.iter_mut().map(|rows| rows.next().unwrap_or_default()).collect();
                 (unit, by_weights, by_inputs)
@@ -245,6 +244,7 @@ impl<'a, F: Lanes> Network<'a, F> {
         let widest = room(PIECE, self.widest());
         let pieces_of = [widest, room(PIECE, hidden), room(PIECE, hidden), room(PIECE, outputs), room(PIECE, hidden)];
         for_each(work, 3 * self.operations(), |(unit, by_weights, mut by_inputs)| {
+            by_weights.fill(F::ZERO);
             let [w0, w1, w2, by_bias, by_output, by_output_bias] = parts(by_weights, lengths);
             let mut by_weights = [w0, w1, w2];
             with_scratch(pieces_of, |[piece, values, slopes, by_products, by_values]| {
@@ -270,8 +270,7 @@ impl<'a, F: Lanes> Network<'a, F> {
                 }
             });
         });
-        let mut sum = vec![F::ZERO; each];
-        add_rows(&by_weights, &mut sum);
+        let mut sum = sums.add_up::<F>();
         let [w0, w1, w2, by_bias, by_output, by_output_bias] = parts(&mut sum, lengths);
         let by_weights = [w0, w1, w2].into_iter().zip(&self.inputs);
         let by_weights = by_weights.map(|(sums, (.., width))| matrix(sums, [*width, hidden])).collect();

@@ -11,8 +11,8 @@ mod arguments;
 mod few;
 mod few_gradient;
 mod multiply;
+mod shared;
 mod span;
-mod unwritten;
 
 use arguments::Arguments;
 use few::Few;
@@ -28,11 +28,11 @@ fn arguments<'a, F: Vectors>(tensors: &'a [FlexTensor; 4], rows: &'a Rows) -> Ar
 pub(super) fn product<F: Vectors>(tensors: [FlexTensor; 4], rows: &Rows) -> FlexTensor {
     let tensors = tensors.map(contiguous);
     let arguments = arguments::<F>(&tensors, rows);
-    let output = match Few::new(&arguments) {
-        Some(few) => few.product(),
-        None => all::product(&arguments),
-    };
-    tensor(output, [rows.rows(), arguments.q, arguments.o])
+    let shape = [rows.rows(), arguments.q, arguments.o];
+    match Few::new(&arguments) {
+        Some(few) => few.product().tensor(shape),
+        None => tensor(all::product(&arguments), shape),
+    }
 }
 
 pub(super) fn gradient<F: Vectors>(
@@ -46,19 +46,21 @@ pub(super) fn gradient<F: Vectors>(
     let gradient = numbers::<F>(&gradient);
     let Arguments { p, i, h, q, columns, .. } = arguments;
     let few = Few::new(&arguments);
+    let angular_shape = [rows.rows(), q, arguments.inner()];
     let angular = by_b.then(|| match &few {
-        Some(few) => few.by_angular(gradient),
-        None => all::by_angular(&arguments, gradient),
+        Some(few) => few.by_angular(gradient).tensor(angular_shape),
+        None => tensor(all::by_angular(&arguments, gradient), angular_shape),
     });
-    let [features, hidden, weight] = match ([by_x, by_a, by_w], &few) {
-        ([false, false, false], _) => [None, None, None],
-        (needed, Some(few)) => few.gradients(gradient, needed),
-        (needed, None) => all::gradients(&arguments, gradient, needed),
+    let (features, [hidden, weight]) = match ([by_x, by_a, by_w], &few) {
+        ([false, false, false], _) => (None, [None, None]),
+        (needed, Some(few)) => {
+            let (features, hidden, weight) = few.gradients(gradient, needed);
+            (features, [hidden.map(|a| a.tensor([rows.rows(), h])), weight.map(|w| w.tensor([i, h * columns]))])
+        }
+        (needed, None) => {
+            let [features, hidden, weight] = all::gradients(&arguments, gradient, needed);
+            (features, [hidden.map(|a| tensor(a, [rows.rows(), h])), weight.map(|w| tensor(w, [i, h * columns]))])
+        }
     };
-    (
-        features.map(|numbers| tensor(numbers, [rows.count(), p, i])),
-        hidden.map(|numbers| tensor(numbers, [rows.rows(), h])),
-        angular.map(|numbers| tensor(numbers, [rows.rows(), q, arguments.inner()])),
-        weight.map(|numbers| tensor(numbers, [i, h * columns])),
-    )
+    (features.map(|numbers| tensor(numbers, [rows.count(), p, i])), hidden, angular, weight)
 }

@@ -15,6 +15,13 @@ pub(crate) const ROWS: usize = 128;
 /// Components of a patch, at most.
 pub(crate) const COMPONENTS: usize = 8;
 
+/// What lies side by side in a vector: channels of a pixel, or pixels of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Channels,
+    Pixels,
+}
+
 /// How a filter is cut into matrices.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -127,7 +134,8 @@ impl Plan {
         let none = plan(&GridGroup::new(Group::trivial()), &still(input.size()), &still(output.size()));
         let (Some(from), Some(to)) = (channel_actions(input), channel_actions(output)) else { return none };
         let all = plan(&GridGroup::new(input.group()), &from, &to);
-        let cost = |plans: &[Self; 2]| plans[0].cost() + plans[1].cost();
+        let least = |plan: &Self| plan.cost(plan.side(1.0));
+        let cost = |plans: &[Self; 2]| least(&plans[0]) + least(&plans[1]);
         if cost(&all) < cost(&none) { all } else { none }
     }
 
@@ -162,27 +170,55 @@ impl Plan {
         channels(&self.output)
     }
 
-    /// What a pixel of the output costs, in operations on vectors of 8 numbers: the products, and taking the patch to its components, where orbits that are alike
-    /// fill vectors.
-    pub(crate) fn cost(&self) -> usize {
-        let products = |block: &Block| -> usize {
-            let one = |p: &Product| {
-                let width = self.widths[self.transform.irrep(p.weight)].div_ceil(VECTOR);
-                block.rows[self.transform.slot(p.weight)] * width
-            };
-            self.transform.products().iter().map(one).sum()
+    /// The better side, where a row has `waste` times the pixels that it needs if they lie side by side.
+    pub(crate) fn side(&self, waste: f64) -> Side {
+        if self.cost(Side::Pixels) * waste < self.cost(Side::Channels) { Side::Pixels } else { Side::Channels }
+    }
+
+    /// What a pixel of the output costs, in operations on vectors of 8 numbers.
+    pub(crate) fn cost(&self, side: Side) -> f64 {
+        self.packing(side) + self.patches(side) + self.multiplying(side)
+    }
+
+    /// The part of [`cost`](Self::cost) that goes over the images, where channels lie side by side with transposing them.
+    fn packing(&self, side: Side) -> f64 {
+        let numbers = side.vectors(self.input_channels() + self.output_channels());
+        numbers * if side == Side::Channels { 3.0 } else { 1.0 }
+    }
+
+    /// The part of [`cost`](Self::cost) that multiplies the components with the matrices.
+    fn multiplying(&self, side: Side) -> f64 {
+        let one = |block: &Block, product: &Product| {
+            let width = side.vectors(self.widths[self.transform.irrep(product.weight)]);
+            block.rows[self.transform.slot(product.weight)] as f64 * width
         };
-        let order = self.group.order();
-        let patches = |block: &Block| -> usize {
-            let vectors = |part: &Part| part.count.div_ceil(VECTOR) * (3 * order + self.transform.patches());
-            block.parts.iter().map(vectors).sum()
-        };
-        let patches: usize = match self.transform {
+        self.blocks.iter().flat_map(|block| self.transform.products().iter().map(move |p| one(block, p))).sum()
+    }
+
+    /// The part of [`cost`](Self::cost) that takes patches to their components.
+    fn patches(&self, side: Side) -> f64 {
+        if (self.transform, side) == (Transform::Trivial, Side::Channels) {
             // Channels of all points in a row are neighbours.
-            Transform::Trivial => 2 * self.size * (self.size * self.input_channels()).div_ceil(VECTOR),
-            _ => self.blocks.iter().map(patches).sum(),
-        };
-        patches + self.blocks.iter().map(products).sum::<usize>()
+            return 2.0 * self.size as f64 * side.vectors(self.size * self.input_channels());
+        }
+        let one = (3 * self.group.order() + self.transform.patches()) as f64;
+        self.blocks.iter().flat_map(|block| &block.parts).map(|part| side.vectors(part.count) * one).sum()
+    }
+
+    /// Whether the gradient by the filter is cheaper with the patches that the adjoint has already than with those of the convolution.
+    pub(crate) fn shares_patches(&self, adjoint: &Self, side: Side) -> bool {
+        let patches = self.packing(side) + self.patches(side);
+        adjoint.multiplying(Side::Channels) <= self.multiplying(Side::Channels) + patches
+    }
+}
+
+impl Side {
+    /// Operations on so many channels: they fill vectors where orbits are alike, and pixels do anyway.
+    fn vectors(self, count: usize) -> f64 {
+        match self {
+            Self::Channels => count.div_ceil(VECTOR) as f64,
+            Self::Pixels => count as f64 / VECTOR as f64,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use burn::module::{Content, DisplaySettings, Flag, Module, ModuleDisplay, Param,
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions};
 use equi_core::FieldType;
 use equi_core::check::FieldMap;
-use equi_core::ops::{channel_affine, channel_moments};
+use equi_core::ops::{BatchNorm, ChannelBlocks, batch_norm, channel_affine};
 
 use super::{
     Blocks, Settings, batch_norm_config, batch_norm_traits, inverse_deviation, is_training, ones, samples, update,
@@ -17,6 +17,7 @@ use super::{
 use crate::error::Result;
 use crate::planar::fields::require_permutations;
 use crate::planar::init::resolve;
+use crate::planar::nonlinearity::{Nonlinearity, Pointwise};
 
 batch_norm_config!(
     /// Configuration of an [`InnerBatchNorm`].
@@ -47,6 +48,7 @@ impl InnerBatchNormConfig {
             running_mean: RunningState::new(Tensor::zeros([fields], (&device, dtype))),
             running_var: RunningState::new(Tensor::ones([fields], (&device, dtype))),
             fields: Blocks::new(&sizes, &device, dtype),
+            blocks: ChannelBlocks::new(sizes),
             settings,
         })
     }
@@ -72,6 +74,8 @@ pub struct InnerBatchNorm {
     pub running_var: RunningState<Tensor<1>>,
     fields: Blocks,
     #[module(skip)]
+    blocks: ChannelBlocks,
+    #[module(skip)]
     settings: Settings,
 }
 
@@ -87,10 +91,31 @@ impl InnerBatchNorm {
     pub fn forward(&self, features: Tensor<4>) -> Tensor<4> {
         self.settings.field_type.assert_channels("InnerBatchNorm", features.dims()[1]);
         if is_training(&self.training, &features) {
-            return self.train(features);
+            return self.train(features, None);
         }
         let (scale, shift) = self.folded();
         channel_affine(features, scale.zeros_like(), scale, shift)
+    }
+
+    /// Normalises, and applies a pointwise function: `activation.forward(norm.forward(features))`. In training an ELU takes no pass of its own over the
+    /// features.
+    ///
+    /// # Shapes
+    /// - `features`: `[batch, field_type.size(), height, width]`
+    /// - output: the same
+    ///
+    /// # Panics
+    /// If the channels are not those of the field types.
+    pub fn forward_activated(&self, features: Tensor<4>, activation: &Pointwise) -> Tensor<4> {
+        match activation.function() {
+            Nonlinearity::Elu(alpha) if is_training(&self.training, &features) => {
+                let channels = features.dims()[1];
+                self.settings.field_type.assert_channels("InnerBatchNorm", channels);
+                activation.assert_channels(channels);
+                self.train(features, Some(alpha))
+            }
+            _ => activation.forward(self.forward(features)),
+        }
     }
 
     /// The scale and the shift of every channel that the running statistics amount to, `[channels]` each: outside of
@@ -106,28 +131,23 @@ impl InnerBatchNorm {
         (self.fields.spread(scale), self.fields.spread(shift))
     }
 
-    fn train(&self, features: Tensor<4>) -> Tensor<4> {
+    /// With the statistics of the batch, which move the running ones, and perhaps followed by an ELU.
+    fn train(&self, features: Tensor<4>, elu: Option<f64>) -> Tensor<4> {
         let Settings { epsilon, momentum, .. } = self.settings;
         let samples = samples(&features) as f64;
-        // Of the field: the mean of the means of its channels, and of their variances and squared distances from it.
-        let (means, variances) = channel_moments(features.clone());
-        let mean = self.fields.mean(means.clone());
-        let centre = self.fields.spread(mean.clone());
-        let distance = means - centre.clone();
-        let variance = self.fields.mean(variances + distance.clone() * distance);
+        let options = (&features.device(), features.dtype());
+        let fields = self.blocks.sizes().len();
+        let gamma = self.gamma.as_ref().map_or_else(|| Tensor::ones([fields], options), |gamma| gamma.val());
+        let beta = self.beta.as_ref().map_or_else(|| Tensor::zeros([fields], options), |beta| beta.val());
+        let norm = BatchNorm { blocks: self.blocks.clone(), epsilon, elu };
+        let (output, [mean, variance]) = batch_norm(features, gamma, beta, &norm);
 
         let count = self.fields.sizes.clone() * samples;
         // A single number has no variance; it stays at zero.
-        let unbiased = variance.clone().detach() * ((count - 1.0).clamp_min(1.0).recip() + 1.0);
+        let unbiased = variance * ((count - 1.0).clamp_min(1.0).recip() + 1.0);
         update(&self.running_mean, mean, momentum);
         update(&self.running_var, unbiased, momentum);
-
-        let scale = inverse_deviation(&self.gamma, variance, epsilon);
-        let shift = match &self.beta {
-            Some(beta) => beta.val(),
-            None => scale.zeros_like(),
-        };
-        channel_affine(features, centre, self.fields.spread(scale), self.fields.spread(shift))
+        output
     }
 }
 

@@ -1,10 +1,11 @@
 //! Moments and affine maps of channels on flex, a plane of pixels at a time.
 
 use burn::backend::flex::FlexTensor;
+use burn::tensor::Shape;
 use rayon::prelude::*;
 
 use crate::ops::flex::float::Float;
-use crate::ops::flex::memory::{contiguous, numbers, own_numbers, tensor};
+use crate::ops::flex::memory::{contiguous, numbers, own_numbers, tensor, written};
 use crate::ops::flex::simd::kernel;
 
 /// Numbers in one piece of work, or one plane.
@@ -62,7 +63,7 @@ kernel! {
 }
 
 /// Samples, channels and pixels.
-fn shape(x: &FlexTensor) -> [usize; 3] {
+pub(super) fn shape(x: &FlexTensor) -> [usize; 3] {
     let [batch, channels, height, width] = x.layout().shape().dims();
     [batch, channels, height * width]
 }
@@ -84,16 +85,23 @@ fn by_channel<F: Float>(planes: &[[F; 2]], channels: usize) -> Vec<[F; 2]> {
     sums
 }
 
-/// The sums of every plane, about the centre of its channel.
-fn plane_sums<F: Float>(x: &[F], pixels: usize, centre: impl Fn(usize) -> F + Sync) -> Vec<[F; 2]> {
+/// What `of_plane` gives for every plane.
+fn each_plane<F: Float>(x: &[F], pixels: usize, of_plane: impl Fn(&[F]) -> [F; 2] + Sync) -> Vec<[F; 2]> {
     let mut all = vec![[F::ZERO; 2]; x.len() / pixels];
     let count = planes(pixels);
-    all.par_chunks_mut(count).zip(x.par_chunks(count * pixels)).enumerate().for_each(|(piece, (all, x))| {
-        for (plane, (all, x)) in all.iter_mut().zip(x.chunks(pixels)).enumerate() {
-            sums_of_plane(x, centre(piece * count + plane), all);
+    all.par_chunks_mut(count).zip(x.par_chunks(count * pixels)).for_each(|(all, x)| {
+        for (all, x) in all.iter_mut().zip(x.chunks(pixels)) {
+            *all = of_plane(x);
         }
     });
     all
+}
+
+/// The sums of [`sums_of_plane`].
+fn sums_about<F: Float>(x: &[F], centre: F) -> [F; 2] {
+    let mut sums = [F::ZERO; 2];
+    sums_of_plane(x, centre, &mut sums);
+    sums
 }
 
 /// `[2, channels]`, row by row.
@@ -106,7 +114,7 @@ pub(in crate::ops::flex) fn sums<F: Float>(x: FlexTensor) -> FlexTensor {
     let [_, channels, pixels] = shape(&x);
     let x = contiguous(x);
     let numbers = numbers::<F>(&x);
-    let planes = if numbers.is_empty() { Vec::new() } else { plane_sums(numbers, pixels, |_| F::ZERO) };
+    let planes = if numbers.is_empty() { Vec::new() } else { each_plane(numbers, pixels, |x| sums_about(x, F::ZERO)) };
     let sums = by_channel(&planes, channels).into_iter().map(|[sum, _]| sum).collect();
     tensor(sums, [channels])
 }
@@ -115,17 +123,34 @@ pub(super) fn moments<F: Float>(x: FlexTensor) -> FlexTensor {
     let [batch, channels, pixels] = shape(&x);
     let x = contiguous(x);
     let values = numbers::<F>(&x);
-    let samples = F::from_elem(batch * pixels);
-    // The mean first, about a number of the channel; then distances from it, whose own mean corrects the rounding of the first.
-    let about = by_channel(&plane_sums(values, pixels, |plane| values[plane % channels * pixels]), channels);
-    let first = |channel: usize| values[channel * pixels] + about[channel][0] / samples;
-    let centred = by_channel(&plane_sums(values, pixels, |plane| first(plane % channels)), channels);
-    let moments: Vec<[F; 2]> = centred
+    let (pixels_in_plane, samples) = (F::from_elem(pixels), F::from_elem(batch));
+    // Of a plane, which stays in the cache: the mean about its first number, then distances from it, whose own mean corrects the rounding of the first.
+    let planes = each_plane(values, pixels, |x| {
+        let first = x[0] + sums_about(x, x[0])[0] / pixels_in_plane;
+        let [sum, squares] = sums_about(x, first);
+        let rest = sum / pixels_in_plane;
+        [first + rest, squares / pixels_in_plane - rest * rest]
+    });
+    // Of a channel: the mean of the means, and of the variances and squared distances of the means.
+    let about = |channel: usize| planes[channel][0];
+    let distances: Vec<[F; 2]> =
+        planes.iter().enumerate().map(|(plane, [mean, _])| [*mean - about(plane % channels), F::ZERO]).collect();
+    let means: Vec<F> =
+        by_channel(&distances, channels).iter().enumerate().map(|(c, [sum, _])| about(c) + *sum / samples).collect();
+    let spread: Vec<[F; 2]> = planes
         .iter()
         .enumerate()
-        .map(|(channel, [sum, squares])| {
-            let rest = *sum / samples;
-            [first(channel) + rest, *squares / samples - rest * rest]
+        .map(|(plane, [mean, variance])| {
+            let distance = *mean - means[plane % channels];
+            [*variance + distance * distance, distance]
+        })
+        .collect();
+    let moments: Vec<[F; 2]> = by_channel(&spread, channels)
+        .iter()
+        .zip(means)
+        .map(|([squares, distances], mean)| {
+            let rest = *distances / samples;
+            [mean + rest, *squares / samples - rest * rest]
         })
         .collect();
     tensor(rows(&moments), [2, channels])
@@ -138,11 +163,10 @@ pub(super) fn moments_gradient<F: Float>(x: FlexTensor, moments: FlexTensor, gra
     let (values, moments, gradient) = (numbers::<F>(&x), numbers::<F>(&moments), numbers::<F>(&gradient));
     let samples = F::from_elem(batch * pixels);
     let slope = |channel: usize| (F::ONE + F::ONE) * gradient[channels + channel] / samples;
-    let by_x = each_plane(values, pixels, |plane, x, by_x| {
+    map_planes(values, pixels, full, |plane, x, by_x| {
         let channel = plane % channels;
         affine_plane(x, moments[channel], slope(channel), gradient[channel] / samples, by_x);
-    });
-    tensor(by_x, full)
+    })
 }
 
 pub(super) fn affine<F: Float>(x: FlexTensor, vectors: [FlexTensor; 3]) -> FlexTensor {
@@ -150,24 +174,28 @@ pub(super) fn affine<F: Float>(x: FlexTensor, vectors: [FlexTensor; 3]) -> FlexT
     let full = x.layout().shape().clone();
     let (x, vectors) = (contiguous(x), vectors.map(contiguous));
     let [mean, scale, shift] = vectors.each_ref().map(numbers::<F>);
-    let output = each_plane(numbers::<F>(&x), pixels, |plane, x, output| {
+    map_planes(numbers::<F>(&x), pixels, full, |plane, x, output| {
         let channel = plane % channels;
         affine_plane(x, mean[channel], scale[channel], shift[channel], output);
-    });
-    tensor(output, full)
+    })
 }
 
 /// A new feature map, plane by plane.
-fn each_plane<F: Float>(x: &[F], pixels: usize, fill: impl Fn(usize, &[F], &mut [F]) + Sync) -> Vec<F> {
+pub(super) fn map_planes<F: Float>(
+    x: &[F],
+    pixels: usize,
+    shape: Shape,
+    fill: impl Fn(usize, &[F], &mut [F]) + Sync,
+) -> FlexTensor {
     let count = planes(pixels);
-    let mut output = vec![F::ZERO; x.len()];
-    let pieces = output.par_chunks_mut(count * pixels).zip(x.par_chunks(count * pixels)).enumerate();
-    pieces.for_each(|(piece, (output, x))| {
-        for (plane, (output, x)) in output.chunks_mut(pixels).zip(x.chunks(pixels)).enumerate() {
-            fill(piece * count + plane, x, output);
-        }
-    });
-    output
+    written(shape, |output| {
+        let pieces = output.par_chunks_mut(count * pixels).zip(x.par_chunks(count * pixels)).enumerate();
+        pieces.for_each(|(piece, (output, x))| {
+            for (plane, (output, x)) in output.chunks_mut(pixels).zip(x.chunks(pixels)).enumerate() {
+                fill(piece * count + plane, x, output);
+            }
+        });
+    })
 }
 
 pub(super) fn affine_gradient<F: Float>(
@@ -175,19 +203,40 @@ pub(super) fn affine_gradient<F: Float>(
     vectors: [FlexTensor; 2],
     gradient: FlexTensor,
 ) -> (FlexTensor, FlexTensor) {
-    let [batch, channels, pixels] = shape(&x);
-    let (x, vectors, mut gradient) = (contiguous(x), vectors.map(contiguous), contiguous(gradient));
+    let vectors = vectors.map(contiguous);
     let [mean, scale] = vectors.each_ref().map(numbers::<F>);
-    let mut all = vec![[F::ZERO; 2]; batch * channels];
+    multiply_planes::<F>(x, gradient, |channel, x, gradient, sums| {
+        affine_gradient_plane(x, mean[channel], scale[channel], gradient, sums);
+    })
+}
+
+/// Multiplies a gradient, plane by plane, and gives two sums of every channel, `[2, channels]`.
+fn multiply_planes<F: Float>(
+    x: FlexTensor,
+    gradient: FlexTensor,
+    multiply: impl Fn(usize, &[F], &mut [F], &mut [F; 2]) + Sync,
+) -> (FlexTensor, FlexTensor) {
+    let [_, channels, pixels] = shape(&x);
+    let (x, mut gradient) = (contiguous(x), contiguous(gradient));
+    let sums = change_planes(numbers(&x), own_numbers(&mut gradient), [channels, pixels], multiply);
+    (gradient, tensor(rows(&sums), [2, channels]))
+}
+
+/// Changes a gradient plane by plane, and gives two sums of every channel.
+pub(super) fn change_planes<F: Float>(
+    x: &[F],
+    gradient: &mut [F],
+    [channels, pixels]: [usize; 2],
+    change: impl Fn(usize, &[F], &mut [F], &mut [F; 2]) + Sync,
+) -> Vec<[F; 2]> {
+    let mut all = vec![[F::ZERO; 2]; x.len() / pixels];
     let count = planes(pixels);
-    let values = numbers::<F>(&x).par_chunks(count * pixels);
-    let gradients = own_numbers::<F>(&mut gradient).par_chunks_mut(count * pixels);
-    all.par_chunks_mut(count).zip(values.zip(gradients)).enumerate().for_each(|(piece, (all, (x, gradient)))| {
+    let pieces = x.par_chunks(count * pixels).zip(gradient.par_chunks_mut(count * pixels));
+    all.par_chunks_mut(count).zip(pieces).enumerate().for_each(|(piece, (all, (x, gradient)))| {
         let planes = x.chunks(pixels).zip(gradient.chunks_mut(pixels));
         for (plane, (sums, (x, gradient))) in all.iter_mut().zip(planes).enumerate() {
-            let channel = (piece * count + plane) % channels;
-            affine_gradient_plane(x, mean[channel], scale[channel], gradient, sums);
+            change((piece * count + plane) % channels, x, gradient, sums);
         }
     });
-    (gradient, tensor(rows(&by_channel(&all, channels)), [2, channels]))
+    by_channel(&all, channels)
 }

@@ -1,5 +1,6 @@
 //! The operations on feature maps on flex, in single and double precision.
 
+mod batch_norm;
 pub(super) mod channels;
 mod elu;
 mod max_pool;
@@ -9,7 +10,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 
 use super::in_precision;
-use crate::ops::feature_map::{FeatureMapOps, PoolWindow, composed};
+use crate::ops::feature_map::{BatchNorm, FeatureMapOps, PoolWindow, composed};
 
 impl FeatureMapOps for Flex {
     fn elu(x: FloatTensor<Self>, alpha: f64) -> FloatTensor<Self> {
@@ -75,6 +76,35 @@ impl FeatureMapOps for Flex {
             x,
             channels::affine_gradient(x, [mean, scale], gradient),
             composed::channel_affine_gradient::<Self>(x, mean, scale, gradient)
+        )
+    }
+
+    fn normalise_blocks(
+        x: FloatTensor<Self>,
+        moments: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        norm: BatchNorm,
+    ) -> FloatTensor<Self> {
+        in_precision!(
+            x,
+            batch_norm::forward(x, [moments, gamma, beta], norm),
+            composed::batch_norm::<Self>(x, moments, gamma, beta, norm)
+        )
+    }
+
+    fn normalise_blocks_gradient(
+        x: FloatTensor<Self>,
+        moments: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        norm: BatchNorm,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        in_precision!(
+            x,
+            batch_norm::gradient(x, [moments, gamma, beta], norm, gradient),
+            composed::batch_norm_gradient::<Self>(x, moments, gamma, beta, norm, gradient)
         )
     }
 }

@@ -1,11 +1,11 @@
-//! The gradients of messages. What is between the layers is computed again, piece by piece: keeping it would take a row of channels for every edge.
+//! The gradients of messages. What is between the layers is computed again, piece by piece, unless it was kept: that takes rows of channels for
+//! every edge.
 
 use super::Messages;
 use super::forward::{First, Layers};
-use super::units::{Arrived, PIECE, Sums, Unit, units};
-use crate::ops::flex::activation::add_rows;
+use super::units::{Arrived, PIECE, Sums, Unit, split, units};
 use crate::ops::flex::float::{Float, dot};
-use crate::ops::flex::layers::{back_through_silu, matrix, parts};
+use crate::ops::flex::layers::{UnitSums, back_through_silu, matrix, parts};
 use crate::ops::flex::microkernel::{Lanes, Panels, multiply, multiply_transposed, room, stride};
 use crate::ops::flex::pieces::{for_each, with_scratch};
 use crate::ops::flex::simd::kernel;
@@ -49,8 +49,13 @@ impl<F: Lanes> Messages<'_, F> {
         ]
     }
 
-    /// The gradients, given that by the output. Of those by `differences` and `edges` only what is `needed`.
-    pub(in crate::ops::flex) fn gradients(&self, gradient: &[F], needed: [bool; 2]) -> Gradients<F> {
+    /// The gradients, given that by the output, and what was kept of it, if anything. Of those by `differences` and `edges` only what is `needed`.
+    pub(in crate::ops::flex) fn gradients(
+        &self,
+        gradient: &[F],
+        kept: Option<&mut [F]>,
+        needed: [bool; 2],
+    ) -> Gradients<F> {
         let (edges, nodes) = (self.receivers.rows(), self.receivers.count());
         let units = units(self.receivers, edges.div_ceil(PIECE).div_ceil(UNITS).max(2));
         let panels = self.panels();
@@ -62,24 +67,26 @@ impl<F: Lanes> Messages<'_, F> {
 
         let mut received = Sums::new(self.hidden, nodes, units.len());
         let lengths = self.weight_lengths();
-        let mut weights = vec![F::ZERO; units.len() * lengths.iter().sum::<usize>()];
+        let mut weights = UnitSums::new::<F>(lengths.iter().sum(), units.len());
         let [mut by_differences, mut by_edges] = [(needed[0], self.dimensions), (needed[1], self.inputs)]
             .map(|(needed, columns)| vec![F::ZERO; if needed { edges * columns } else { 0 }]);
-        let mut sent: Vec<Sent<F>> = units.iter().map(|unit| Sent::new(&self.senders[unit.edges.clone()])).collect();
+        let mut sent: Vec<Sent<F>> = units.iter().map(|_| Sent::default()).collect();
 
         let size = units.first().map_or(0, |unit| unit.edges.len());
-        let each = lengths.iter().sum::<usize>();
         let rows = split(&mut by_differences, size * self.dimensions, units.len());
         let rows = rows.into_iter().zip(split(&mut by_edges, size * self.inputs, units.len()));
-        let sums = received.split(&units).into_iter().zip(&mut sent).zip(weights.chunks_exact_mut(each));
-        let work: Vec<_> = units.iter().zip(sums.zip(rows)).collect();
-        for_each(work, 4 * self.operations(), |(unit, (((received, sent), weights), (differences, edges)))| {
+        let sums = received.split(&units).into_iter().zip(&mut sent).zip(weights.split());
+        let kept_size = size.div_ceil(PIECE) * self.kept_lengths().iter().sum::<usize>();
+        let kept = split(kept.unwrap_or_default(), kept_size, units.len());
+        let work: Vec<_> = units.iter().zip(kept).zip(sums.zip(rows)).collect();
+        for_each(work, 4 * self.operations(), |((unit, kept), (((received, sent), weights), (differences, edges)))| {
+            weights.fill(F::ZERO);
+            *sent = Sent::new(&self.senders[unit.edges.clone()], self.hidden);
             let into = Into { received, sent, weights: parts(weights, lengths), differences, edges };
-            self.unit(unit, gradient, [&panels, &transposed], into);
+            self.unit(unit, gradient, kept, [&panels, &transposed], into);
         });
 
-        let mut sum = vec![F::ZERO; each];
-        add_rows(&weights, &mut sum);
+        let mut sum = weights.add_up::<F>();
         let [distance, edge_weight, weight, bias, gate, shift_weight, shift_bias, shift_output] =
             parts(&mut sum, lengths);
         Gradients {
@@ -98,17 +105,29 @@ impl<F: Lanes> Messages<'_, F> {
         }
     }
 
-    fn unit(&self, unit: &Unit, gradient: &[F], [panels, transposed]: [&[Panels<F>; 2]; 2], mut into: Into<F>) {
-        let [first, second, third] = self.lengths();
-        let lengths = [first, second, third, first, second, third, first, second, PIECE, PIECE, PIECE];
-        into.sent.sums = vec![F::ZERO; into.sent.senders.len() * self.hidden];
-        with_scratch(lengths, |[s, m, u, by_s, by_m, by_u, slope_s, slope_m, opens, weights, by_weights]| {
-            for edges in unit.pieces() {
+    fn unit(
+        &self,
+        unit: &Unit,
+        gradient: &[F],
+        kept: &mut [F],
+        [panels, transposed]: [&[Panels<F>; 2]; 2],
+        mut into: Into<F>,
+    ) {
+        let [first, second, _] = self.lengths();
+        let kept_lengths = self.kept_lengths();
+        let kept_length = kept_lengths.iter().sum();
+        let anew = if kept.is_empty() { kept_length } else { 0 };
+        with_scratch([first, second, PIECE, anew], |[by_s, by_m, by_weights, scratch]| {
+            for (number, edges) in unit.pieces().enumerate() {
                 let count = edges.len();
-                let mut layers = Layers { first: s, second: m, third: u, opens, weights };
+                let values = if anew > 0 { &mut *scratch } else { &mut kept[number * kept_length..][..kept_length] };
                 // The slopes of the third SiLU are turned into gradients where they are.
-                self.piece(&edges, panels, &mut layers, Some([slope_s, slope_m, by_u]));
-                let Layers { first: s, second: m, third: u, opens, weights } = layers;
+                let [s, m, u, slope_s, slope_m, by_u, opens, weights] = parts(values, kept_lengths);
+                if anew > 0 {
+                    let [s, m, u, opens, weights] = [&mut *s, &mut *m, &mut *u, &mut *opens, &mut *weights];
+                    let mut layers = Layers { first: s, second: m, third: u, opens, weights };
+                    self.piece(&edges, panels, &mut layers, Some([&mut *slope_s, &mut *slope_m, &mut *by_u]));
+                }
                 let first = First::of(self, &edges);
                 let place = edges.start - unit.edges.start;
                 let differences = if into.differences.is_empty() {
@@ -170,12 +189,8 @@ struct Into<'a, F> {
     edges: &'a mut [F],
 }
 
-/// `count` pieces of `size` numbers, or `count` empty ones of nothing.
-fn split<F>(numbers: &mut [F], size: usize, count: usize) -> Vec<&mut [F]> {
-    if numbers.is_empty() { (0..count).map(|_| &mut [][..]).collect() } else { numbers.chunks_mut(size).collect() }
-}
-
 /// Gradients by what nodes send, summed over the edges of a unit: a row for every sender that it has.
+#[derive(Default)]
 struct Sent<F> {
     senders: Vec<usize>,
     /// The row of every edge.
@@ -184,12 +199,12 @@ struct Sent<F> {
 }
 
 impl<F: Float> Sent<F> {
-    fn new(senders: &[usize]) -> Self {
+    fn new(senders: &[usize], hidden: usize) -> Self {
         let mut order = senders.to_vec();
         order.sort_unstable();
         order.dedup();
         let slots = senders.iter().map(|sender| order.binary_search(sender).expect("one of them")).collect();
-        Self { senders: order, slots, sums: Vec::new() }
+        Self { sums: vec![F::ZERO; order.len() * hidden], senders: order, slots }
     }
 
     /// `[nodes, hidden]`, unit by unit.

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::units::{Arrived, PIECE, Sums, units};
+use super::units::{Arrived, PIECE, Sums, split, units};
 use super::{Messages, Shift};
 use crate::ops::flex::float::{Float, dot};
-use crate::ops::flex::layers::{activate, activate_row, activate_with_slopes};
+use crate::ops::flex::layers::{activate, activate_row, activate_with_slopes, parts};
 use crate::ops::flex::microkernel::{Lanes, Panels, multiply, room, stride};
 use crate::ops::flex::pieces::{for_each, with_scratch};
 use crate::ops::flex::simd::kernel;
@@ -86,6 +86,9 @@ impl<'a, F: Float> First<'a, F> {
         sum
     }
 }
+
+/// Numbers that are kept for the gradient of an operation at most: from some thousand edges on, computing them again costs less than memory does.
+const KEPT: usize = 1 << 21;
 
 /// Numbers of a row that are taken together: a vector, or a few.
 const WIDE: usize = 32;
@@ -202,21 +205,41 @@ impl<F: Lanes> Messages<'_, F> {
         }
     }
 
-    /// The sums of messages and of shifts at every node, `[nodes, channels + dimensions]`.
-    pub(in crate::ops::flex) fn sums(&self) -> Vec<F> {
+    /// Numbers of the layers of a piece, of the slopes of their SiLUs, and of the opens and weights: what the gradient asks for.
+    pub(super) fn kept_lengths(&self) -> [usize; 8] {
+        let [first, second, third] = self.lengths();
+        [first, second, third, first, second, third, PIECE, PIECE]
+    }
+
+    /// Numbers to keep for the gradient, or none where these would take too much memory.
+    pub(super) fn kept(&self) -> Option<usize> {
+        let numbers = self.receivers.rows().div_ceil(PIECE) * self.kept_lengths().iter().sum::<usize>();
+        (numbers <= KEPT).then_some(numbers)
+    }
+
+    /// The sums of messages and of shifts at every node, `[nodes, channels + dimensions]`. Fills what is to be kept.
+    pub(in crate::ops::flex) fn sums(&self, kept: Option<&mut [F]>) -> Vec<F> {
         let (panels, units) = (self.panels(), units(self.receivers, 1));
         let mut sums = Sums::new(self.row(), self.receivers.count(), units.len());
-        let work: Vec<_> = units.iter().zip(sums.split(&units)).collect();
-        let [first, second, third] = self.lengths();
-        for_each(work, self.operations(), |(unit, mut arrived)| {
-            with_scratch([first, second, third, PIECE, PIECE], |[first, second, third, opens, weights]| {
-                let mut layers = Layers { first, second, third, opens, weights };
-                for edges in unit.pieces() {
-                    self.piece(&edges, &panels, &mut layers, None);
-                    let Layers { second, opens, weights, .. } = &layers;
-                    arrive(First::of(self, &edges), self, second, opens, weights, arrived.again());
-                }
-            });
+        let (lengths, kept_lengths) = (self.lengths(), self.kept_lengths());
+        let kept = split(kept.unwrap_or_default(), kept_lengths.iter().sum(), units.len());
+        let work: Vec<_> = units.iter().zip(sums.split(&units)).zip(kept).collect();
+        for_each(work, self.operations(), |((unit, arrived), kept)| {
+            let (first, edges) = (First::of(self, &unit.edges), &unit.edges);
+            if kept.is_empty() {
+                let [first_length, second_length, third_length] = lengths;
+                let lengths = [first_length, second_length, third_length, PIECE, PIECE];
+                with_scratch(lengths, |[s, m, u, opens, weights]| {
+                    let mut layers = Layers { first: s, second: m, third: u, opens, weights };
+                    self.piece(edges, &panels, &mut layers, None);
+                    arrive(first, self, layers.second, layers.opens, layers.weights, arrived);
+                });
+            } else {
+                let [s, m, u, by_s, by_m, by_u, opens, weights] = parts(kept, kept_lengths);
+                let mut layers = Layers { first: s, second: m, third: u, opens, weights };
+                self.piece(edges, &panels, &mut layers, Some([by_s, by_m, by_u]));
+                arrive(first, self, layers.second, layers.opens, layers.weights, arrived);
+            }
         });
         sums.finish(&units, self.receivers)
     }

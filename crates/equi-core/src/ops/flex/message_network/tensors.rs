@@ -6,6 +6,8 @@ use burn::backend::flex::FlexTensor;
 use super::{Messages, Shift};
 use crate::ops::flex::memory::{contiguous, dims, numbers, own_numbers, tensor};
 use crate::ops::flex::microkernel::Lanes;
+use crate::ops::flex::pool::Buffer;
+use crate::ops::kept::Kept;
 use crate::ops::message_network::{ARGUMENTS, BackendMessages};
 use crate::ops::segments::Rows;
 
@@ -63,11 +65,20 @@ pub(in crate::ops::flex) fn network<F: Lanes>(
     arguments: BackendMessages<Flex>,
     receivers: &Rows,
     senders: &Rows,
+    keep: Option<Kept>,
 ) -> FlexTensor {
     let mean = arguments.mean;
     let arguments = arguments.map::<Flex>(contiguous);
     let messages = Messages::<F>::of(&arguments, receivers, senders);
-    let mut sums = messages.sums();
+    let mut sums = match keep.zip(messages.kept()) {
+        Some((keep, count)) => {
+            let mut kept = Buffer::any::<F>(count);
+            let sums = messages.sums(Some(&mut kept.numbers_mut()[..count]));
+            keep.put(kept);
+            sums
+        }
+        None => messages.sums(None),
+    };
     messages.average(&mut sums, mean);
     tensor(sums, [receivers.count(), messages.row()])
 }
@@ -77,6 +88,7 @@ pub(in crate::ops::flex) fn gradient<F: Lanes>(
     receivers: &Rows,
     senders: &Rows,
     gradient: FlexTensor,
+    kept: Kept,
     needed: [bool; ARGUMENTS],
 ) -> Vec<Option<FlexTensor>> {
     let mean = arguments.mean;
@@ -85,7 +97,9 @@ pub(in crate::ops::flex) fn gradient<F: Lanes>(
     if mean != [false; 2] {
         messages.average(own_numbers(&mut gradient), mean);
     }
-    let mut all = messages.gradients(numbers(&gradient), [needed[2], needed[6]]);
+    let mut kept: Option<Buffer> = kept.take();
+    let kept = kept.as_mut().zip(messages.kept()).map(|(kept, count)| &mut kept.numbers_mut()[..count]);
+    let mut all = messages.gradients(numbers(&gradient), kept, [needed[2], needed[6]]);
     let gate_bias = if all.gate.is_empty() { Vec::new() } else { all.gate.split_off(messages.channels) };
     let numbers = [
         all.received,

@@ -91,3 +91,8 @@ impl<F: Float> Sums<F> {
         self.nodes
     }
 }
+
+/// `count` pieces of `size` numbers, or `count` empty ones of nothing.
+pub(super) fn split<F>(numbers: &mut [F], size: usize, count: usize) -> Vec<&mut [F]> {
+    if numbers.is_empty() { (0..count).map(|_| &mut [][..]).collect() } else { numbers.chunks_mut(size).collect() }
+}

@@ -19,7 +19,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::DType;
 
 use super::activation::add_rows;
-use super::memory::{contiguous, dims, filled, numbers, tensor};
+use super::memory::{Unwritten, contiguous, dims, filled, numbers, tensor};
 use crate::ops::BackendSegments;
 use crate::ops::o3::{self as composed, Couplings, HarmonicRecursion, ProductGradients, ProductOps};
 use crate::ops::segments::Rows;
@@ -210,7 +210,6 @@ fn uvu<F: Vector>(tensors: [FlexTensor; 3], couplings: &Couplings, graph: Option
     unsafe { filled::<F>(shape, |output| uvu::multiply(&arguments, output)) }
 }
 
-#[allow(unsafe_code)] // As above.
 fn uvu_gradient<F: Vector>(
     tensors: [FlexTensor; 3],
     couplings: &Couplings,
@@ -224,32 +223,25 @@ fn uvu_gradient<F: Vector>(
     let [columns1, columns2, _] = table.columns;
     let weight_rows = if arguments.shared { uvu::pieces(&arguments) } else { arguments.edges };
     let shapes = [[arguments.nodes()[1], columns1], [arguments.edges, columns2], [weight_rows, table.weights]];
-    let mut buffers: [Vec<F>; 3] = std::array::from_fn(|place| {
-        Vec::with_capacity(if needed[place] { shapes[place][0] * shapes[place][1] } else { 0 })
-    });
     let length = |place: usize| if needed[place] { shapes[place][0] * shapes[place][1] } else { 0 };
-    let [by_x, by_y, by_w] = &mut buffers;
+    let [mut by_x, mut by_y, mut by_w]: [Unwritten<F>; 3] = std::array::from_fn(|place| Unwritten::new(length(place)));
     let gradients = uvu::Gradients {
-        by_x: Disjoint::new(&mut by_x.spare_capacity_mut()[..length(0)], columns1),
-        by_y: Disjoint::new(&mut by_y.spare_capacity_mut()[..length(1)], columns2),
-        by_w: Disjoint::new(&mut by_w.spare_capacity_mut()[..length(2)], table.weights),
+        by_x: Disjoint::new(by_x.numbers(), columns1),
+        by_y: Disjoint::new(by_y.numbers(), columns2),
+        by_w: Disjoint::new(by_w.numbers(), table.weights),
         needed,
     };
+    // Every row that was asked for is written.
     uvu::gradient(&arguments, numbers::<F>(&gradient), &gradients);
-    for (place, buffer) in buffers.iter_mut().enumerate() {
-        // SAFETY: the capacity is at least this, and every row that was asked for is written.
-        unsafe { buffer.set_len(length(place)) };
-    }
-    let [by_x, by_y, by_w] = buffers;
     let by_weights = || {
         if !arguments.shared {
-            return tensor(by_w, shapes[2]);
+            return by_w.tensor(shapes[2]);
         }
         let mut sum = vec![F::ZERO; table.weights];
-        add_rows(&by_w, &mut sum);
+        add_rows(by_w.as_slice(), &mut sum);
         tensor(sum, [1, table.weights])
     };
-    (needed[0].then(|| tensor(by_x, shapes[0])), needed[1].then(|| tensor(by_y, shapes[1])), needed[2].then(by_weights))
+    (needed[0].then(|| by_x.tensor(shapes[0])), needed[1].then(|| by_y.tensor(shapes[1])), needed[2].then(by_weights))
 }
 
 fn uvw_arguments<'a, F: Vector>(tensors: &'a [FlexTensor; 3], couplings: &Couplings) -> uvw::Arguments<'a, F> {
@@ -271,7 +263,6 @@ fn uvw<F: Vector>(tensors: [FlexTensor; 3], couplings: &Couplings) -> FlexTensor
     unsafe { filled::<F>(shape, |output| uvw::multiply(&arguments, output)) }
 }
 
-#[allow(unsafe_code)] // As above.
 fn uvw_gradient<F: Vector>(
     tensors: [FlexTensor; 3],
     couplings: &Couplings,
@@ -284,22 +275,17 @@ fn uvw_gradient<F: Vector>(
     let [columns1, columns2, _] = couplings.columns();
     let length = |place: usize, columns: usize| if needed[place] { edges * columns } else { 0 };
     let lengths = [length(0, columns1), length(1, columns2)];
-    let mut buffers: [Vec<F>; 2] = lengths.map(Vec::with_capacity);
-    let [by_x, by_y] = &mut buffers;
+    let [mut by_x, mut by_y] = lengths.map(Unwritten::<F>::new);
     let gradients = uvw::Gradients {
-        by_x: Disjoint::new(&mut by_x.spare_capacity_mut()[..lengths[0]], columns1),
-        by_y: Disjoint::new(&mut by_y.spare_capacity_mut()[..lengths[1]], columns2),
+        by_x: Disjoint::new(by_x.numbers(), columns1),
+        by_y: Disjoint::new(by_y.numbers(), columns2),
         needed,
     };
+    // Every row that was asked for is written.
     let by_w = uvw::gradient(&arguments, numbers::<F>(&gradient), &gradients);
-    for (buffer, length) in buffers.iter_mut().zip(lengths) {
-        // SAFETY: the capacity is at least this, and every row that was asked for is written.
-        unsafe { buffer.set_len(length) };
-    }
-    let [by_x, by_y] = buffers;
     (
-        needed[0].then(|| tensor(by_x, [edges, columns1])),
-        needed[1].then(|| tensor(by_y, [edges, columns2])),
+        needed[0].then(|| by_x.tensor([edges, columns1])),
+        needed[1].then(|| by_y.tensor([edges, columns2])),
         needed[2].then(|| tensor(by_w, [1, couplings.weights()])),
     )
 }

@@ -13,6 +13,7 @@ use super::stream::{fence, is_streamed, write};
 use super::vector::Vector;
 use crate::ops::flex::float::Float;
 use crate::ops::flex::memory::is_large;
+use crate::ops::flex::pieces::for_each_with;
 use crate::ops::flex::simd::kernel;
 use crate::ops::segments::Rows;
 
@@ -55,6 +56,11 @@ impl<'a, F: Vector> Arguments<'a, F> {
     /// Nodes that receive, and nodes that send.
     pub fn nodes(&self) -> [usize; 2] {
         self.graph.map_or([self.edges; 2], |graph| [graph.receivers.count(), graph.senders.count()])
+    }
+
+    /// Multiplications and additions of the product, about.
+    fn operations(&self) -> usize {
+        4 * self.edges * self.table.out.size
     }
 
     /// The weights of an edge.
@@ -226,12 +232,8 @@ pub(super) fn multiply<F: Vector>(arguments: &Arguments<F>, output: &mut [MaybeU
     };
     let streamed = is_streamed(output.len());
     let scratch = || Scratch::new(table, [false; 3], streamed);
-    if is_large(arguments.edges * table.out.size) {
-        output.par_chunks_mut(PIECE * table.columns[2]).enumerate().for_each_init(scratch, work);
-    } else {
-        let mut scratch = scratch();
-        output.chunks_mut(PIECE * table.columns[2]).enumerate().for_each(|piece| work(&mut scratch, piece));
-    }
+    let pieces = output.chunks_mut(PIECE * table.columns[2]).enumerate().collect();
+    for_each_with(pieces, arguments.operations(), scratch, work);
 }
 
 /// Where gradients are written; what is not asked for has no rows.
@@ -342,10 +344,5 @@ pub(super) fn gradient<F: Vector>(arguments: &Arguments<F>, gradient: &[F], grad
         pulp::Arch::new().dispatch(Gradient { arguments, gradient, piece, nodes, scratch, gradients });
     };
     let scratch = || Scratch::new(table, gradients.needed, is_streamed(arguments.edges * table.out.size));
-    if is_large(arguments.edges * table.out.size) {
-        (0..pieces(arguments)).into_par_iter().for_each_init(scratch, work);
-    } else {
-        let mut scratch = scratch();
-        (0..pieces(arguments)).for_each(|piece| work(&mut scratch, piece));
-    }
+    for_each_with((0..pieces(arguments)).collect(), arguments.operations(), scratch, work);
 }

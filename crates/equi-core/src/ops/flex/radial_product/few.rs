@@ -12,8 +12,9 @@ use rayon::prelude::*;
 
 use super::Arguments;
 use super::multiply::{LONGEST, Turned, Vectors, View, multiply, multiply_into, multiply_streamed};
+use super::shared::Shared;
 use super::span::Span;
-use super::unwritten::{Shared, Workspace, unwritten, written};
+use crate::ops::flex::memory::Unwritten;
 
 /// Columns `o` that are taken together at most: what is between two products stays in the cache.
 const TILE: usize = 64;
@@ -79,9 +80,9 @@ impl<'a, F: Vectors> Few<'a, F> {
     }
 
     /// `K`, tile by tile `[i, r, F, o]`, all of it written.
-    pub(super) fn weights(&self) -> Workspace<F> {
+    pub(super) fn weights(&self) -> Unwritten<F> {
         let &Arguments { w, i, h, columns, o, .. } = self.arguments;
-        let mut weights = Workspace::new(i * self.span.rank * columns);
+        let mut weights = Unwritten::new(i * self.span.rank * columns);
         let shared = Shared::new(weights.numbers());
         (0..i).into_par_iter().for_each(|input| {
             let w = &w[input * h * columns..][..h * columns];
@@ -119,15 +120,13 @@ impl<'a, F: Vectors> Few<'a, F> {
         if self.arguments.edges(nodes).is_empty() {
             return;
         }
-        let mut products = Workspace::new(nodes.len() * p * row);
+        let mut products = Unwritten::new(nodes.len() * p * row);
         let weights = View { numbers: &weights[self.start(tile, i)..], stride: row };
         let features = View { numbers: &x[nodes.start * p * i..], stride: i };
         multiply_into([nodes.len() * p, i, row], features, weights, Turned::Neither, products.numbers(), row);
-        // SAFETY: all rows are written.
-        #[allow(unsafe_code)] // See `Workspace`.
-        let products = unsafe { products.written() };
+        let products = products.as_slice();
         let longest = nodes.clone().map(|node| self.arguments.sent(node).len()).max().unwrap_or(0);
-        let mut sums = Workspace::new(longest * p * width);
+        let mut sums = Unwritten::new(longest * p * width);
         for node in nodes.clone() {
             let sent = self.arguments.sent(node);
             if sent.is_empty() {
@@ -147,22 +146,20 @@ impl<'a, F: Vectors> Few<'a, F> {
                 );
             }
             // SAFETY: the sums of these edges are written.
-            #[allow(unsafe_code)] // See `Workspace`.
+            #[allow(unsafe_code)] // See `Unwritten`.
             let sums = unsafe { sums.numbers()[..sent.len() * p * width].assume_init_ref() };
             f(&rows.order[sent], sums);
         }
     }
 
     /// `[edges, q, o]`
-    pub(super) fn product(&self) -> Vec<F> {
+    pub(super) fn product(&self) -> Unwritten<F> {
         let &Arguments { b, q, o, rows, .. } = self.arguments;
         let inner = self.arguments.inner();
         let weights = self.weights();
-        // SAFETY: all of it is written.
-        #[allow(unsafe_code)] // See `Workspace`.
-        let weights = unsafe { weights.written() };
-        let mut output = unwritten(rows.rows() * q * o);
-        let shared = Shared::new(&mut output);
+        let weights = weights.as_slice();
+        let mut output = Unwritten::new(rows.rows() * q * o);
+        let shared = Shared::new(output.numbers());
         let groups = self.groups(0..rows.count());
         let work: Vec<_> = self.tiles.iter().flat_map(|tile| groups.iter().map(move |nodes| (tile, nodes))).collect();
         work.par_iter().for_each(|(tile, nodes)| {
@@ -181,23 +178,17 @@ impl<'a, F: Vectors> Few<'a, F> {
                 }
             });
         });
-        // SAFETY: every edge is sent by a node, and all components and tiles of it are written above.
-        #[allow(unsafe_code)] // See `written`.
-        unsafe {
-            written(output)
-        }
+        output // Every edge is sent by a node, and all components and tiles of it are written above.
     }
 
     /// The gradient by the angular kernels, `[edges, q, p F]`, from that by the output.
-    pub(super) fn by_angular(&self, gradient: &[F]) -> Vec<F> {
+    pub(super) fn by_angular(&self, gradient: &[F]) -> Unwritten<F> {
         let &Arguments { q, o, rows, .. } = self.arguments;
         let inner = self.arguments.inner();
         let weights = self.weights();
-        // SAFETY: all of it is written.
-        #[allow(unsafe_code)] // See `Workspace`.
-        let weights = unsafe { weights.written() };
-        let mut output = unwritten(rows.rows() * q * inner);
-        let shared = Shared::new(&mut output);
+        let weights = weights.as_slice();
+        let mut output = Unwritten::new(rows.rows() * q * inner);
+        let shared = Shared::new(output.numbers());
         self.groups(0..rows.count()).par_iter().for_each(|nodes| {
             for (place, tile) in self.tiles.iter().enumerate() {
                 self.sums(weights, tile, nodes, |edges, sums| {
@@ -221,10 +212,6 @@ impl<'a, F: Vectors> Few<'a, F> {
                 });
             }
         });
-        // SAFETY: every edge is sent by a node, and written above.
-        #[allow(unsafe_code)] // See `written`.
-        unsafe {
-            written(output)
-        }
+        output // Every edge is sent by a node, and written above.
     }
 }

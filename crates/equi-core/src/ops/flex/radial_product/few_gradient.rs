@@ -8,7 +8,8 @@ use rayon::prelude::*;
 use super::Arguments;
 use super::few::Few;
 use super::multiply::{LONGEST, Turned, Vectors, View, multiply, multiply_ahead, multiply_into};
-use super::unwritten::{Shared, Workspace, unwritten, written};
+use super::shared::Shared;
+use crate::ops::flex::memory::Unwritten;
 
 /// Rows of `W` whose gradients are taken together.
 const INPUTS: usize = 8;
@@ -22,32 +23,33 @@ const LENGTH: usize = 1024;
 /// Numbers of gradients by the sums over `r`, and by the products before them, that are held at a time.
 const HELD: usize = if cfg!(test) { 1 << 8 } else { 1 << 21 };
 
+/// The gradients by `x`, `a` and `W`.
+pub(super) type Gradients<F> = (Option<Vec<F>>, Option<Unwritten<F>>, Option<Unwritten<F>>);
+
 /// What is held for some nodes one after the other, all of it written.
 struct Held<F> {
     nodes: Range<usize>,
     /// Gradients by the products `K x`, tile by tile `[nodes, p, r, F o]`.
-    by_products: Workspace<F>,
+    by_products: Unwritten<F>,
     /// Gradients by the sums over `r`, edges side by side: node by node, tile by tile `[p, F o, edges]`, edges padded with zeros.
-    by_sums: Workspace<F>,
+    by_sums: Unwritten<F>,
     /// Where the nodes begin in `by_sums`.
     places: Vec<usize>,
 }
 
 impl<F: Vectors> Few<'_, F> {
     /// The gradients by `x`, `a` and `W` from that by the output, where they are asked for.
-    pub(super) fn gradients(&self, gradient: &[F], needed: [bool; 3]) -> [Option<Vec<F>>; 3] {
+    pub(super) fn gradients(&self, gradient: &[F], needed: [bool; 3]) -> Gradients<F> {
         let &Arguments { x, p, i, h, columns, o, rows, .. } = self.arguments;
         let [by_x, by_a, by_w] = needed;
         let (rank, inner) = (self.span.rank, self.arguments.inner());
-        let weights = if by_x { self.weights() } else { Workspace::new(0) };
-        // SAFETY: all of it is written.
-        #[allow(unsafe_code)] // See `Workspace`.
-        let weights = unsafe { weights.written() };
+        let weights = if by_x { self.weights() } else { Unwritten::new(0) };
+        let weights = weights.as_slice();
         // Every tile has its share of the gradient by `x`.
         let mut of_x = vec![F::ZERO; if by_x { self.tiles.len() * x.len() } else { 0 }];
-        let mut of_a = unwritten(if by_a { rows.rows() * h } else { 0 });
+        let mut of_a = Unwritten::new(if by_a { rows.rows() * h } else { 0 });
         // By `K`, tile by tile `[i, r, F o]`.
-        let mut of_weights = Workspace::new(if by_w { i * rank * columns } else { 0 });
+        let mut of_weights = Unwritten::new(if by_w { i * rank * columns } else { 0 });
         let nodes = (2 * HELD / (p * rank * columns)).max(1);
         for (place, nodes) in self.arguments.groups(nodes, (HELD / (inner * o)).max(1)).into_iter().enumerate() {
             let held = self.held(gradient, nodes, weights, &mut of_x, needed);
@@ -55,7 +57,7 @@ impl<F: Vectors> Few<'_, F> {
                 self.add_by_weights(&held, of_weights.numbers(), place > 0);
             }
             if by_a {
-                self.by_hidden(&held, &Shared::new(&mut of_a));
+                self.by_hidden(&held, &Shared::new(of_a.numbers()));
             }
         }
         let by_x = by_x.then(|| {
@@ -64,13 +66,9 @@ impl<F: Vectors> Few<'_, F> {
             tiles.for_each(|tile| sum.iter_mut().zip(tile).for_each(|(sum, &part)| *sum += part));
             sum
         });
-        // SAFETY: every edge is sent by a node, and all its hidden values are written.
-        #[allow(unsafe_code)] // See `written`.
-        let by_a = by_a.then(|| unsafe { written(of_a) });
-        // SAFETY: there is an edge, so all of it is written.
-        #[allow(unsafe_code)] // See `Workspace`.
-        let of_weights = unsafe { of_weights.written() };
-        [by_x, by_a, by_w.then(|| self.by_weights(of_weights))]
+        let of_weights = of_weights.as_slice();
+        // Every edge is sent by a node, and all its hidden values are written.
+        (by_x, by_a.then_some(of_a), by_w.then(|| self.by_weights(of_weights)))
     }
 
     fn held(
@@ -88,8 +86,8 @@ impl<F: Vectors> Few<'_, F> {
             let room = if by_a { self.arguments.sent(node).len().next_multiple_of(LONGEST) } else { 0 };
             places.push(places.last().expect("a first") + p * columns * room);
         }
-        let mut by_sums = Workspace::new(places[nodes.len()]);
-        let mut by_products = Workspace::new(if by_x || by_w { nodes.len() * p * rank * columns } else { 0 });
+        let mut by_sums = Unwritten::new(places[nodes.len()]);
+        let mut by_products = Unwritten::new(if by_x || by_w { nodes.len() * p * rank * columns } else { 0 });
         let (of_sums, of_products) = (Shared::new(by_sums.numbers()), Shared::new(by_products.numbers()));
         // SAFETY: numbers are written, and nothing else.
         #[allow(unsafe_code)] // See `Shared`.
@@ -178,9 +176,7 @@ impl<F: Vectors> Few<'_, F> {
     fn add_by_weights(&self, held: &Held<F>, of_weights: &mut [MaybeUninit<F>], add: bool) {
         let &Arguments { x, p, i, .. } = self.arguments;
         let rows = held.nodes.len() * p;
-        // SAFETY: all of it is written.
-        #[allow(unsafe_code)] // See `Held`.
-        let by_products = unsafe { held.by_products.written() };
+        let by_products = held.by_products.as_slice();
         let mut rest = of_weights;
         let mut work = Vec::new();
         for tile in &self.tiles {
@@ -195,7 +191,7 @@ impl<F: Vectors> Few<'_, F> {
             let shape = [part.len() / row, rows, row];
             if add {
                 // SAFETY: the first have written it.
-                #[allow(unsafe_code)] // See `Workspace`.
+                #[allow(unsafe_code)] // See `Unwritten`.
                 let part = unsafe { part.assume_init_mut() };
                 multiply(shape, features, products, Turned::Left, part, row, true);
             } else {
@@ -205,11 +201,11 @@ impl<F: Vectors> Few<'_, F> {
     }
 
     /// The gradient by `W` from that by `K`.
-    fn by_weights(&self, of_weights: &[F]) -> Vec<F> {
+    fn by_weights(&self, of_weights: &[F]) -> Unwritten<F> {
         let &Arguments { i, h, columns, o, .. } = self.arguments;
         let basis = View { numbers: &self.span.basis[..], stride: h };
-        let mut output = unwritten(i * h * columns);
-        output.par_chunks_mut(h * columns).enumerate().for_each(|(input, output)| {
+        let mut output = Unwritten::new(i * h * columns);
+        output.numbers().par_chunks_mut(h * columns).enumerate().for_each(|(input, output)| {
             for tile in &self.tiles {
                 let start = self.start(tile, i) + input * self.row(tile);
                 for kernel in 0..self.kernels() {
@@ -221,20 +217,14 @@ impl<F: Vectors> Few<'_, F> {
                 }
             }
         });
-        // SAFETY: all inputs, hidden values, kernels and tiles are written above.
-        #[allow(unsafe_code)] // See `written`.
-        unsafe {
-            written(output)
-        }
+        output // All inputs, hidden values, kernels and tiles are written above.
     }
 
     /// Writes the gradient by the hidden values of all edges that the nodes send, `[edges, h]`.
     fn by_hidden(&self, held: &Held<F>, of_a: &Shared<F>) {
         let &Arguments { x, w, p, i, h, columns, o, rows, .. } = self.arguments;
         let parts = h.div_ceil(HIDDEN);
-        // SAFETY: all of it is written.
-        #[allow(unsafe_code)] // See `Held`.
-        let by_sums = unsafe { held.by_sums.written() };
+        let by_sums = held.by_sums.as_slice();
         let groups = self.groups(held.nodes.clone());
         let work: Vec<_> = (0..parts).flat_map(|part| groups.iter().map(move |nodes| (part, nodes.clone()))).collect();
         work.into_par_iter().for_each_init(

@@ -54,19 +54,13 @@ impl<F: Lanes> pulp::WithSimd for Spreading<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        match self.transform {
-            Transform::Trivial => self.run::<S, Trivial>(simd),
-            Transform::Two => self.run::<S, Two>(simd),
-            Transform::Klein => self.run::<S, Klein>(simd),
-            Transform::Cyclic => self.run::<S, Cyclic>(simd),
-            Transform::Dihedral => self.run::<S, Dihedral>(simd),
-        }
+        on_transform!(self.transform, T => self.run::<S, T>(simd))
     }
 }
 
 impl<F: Lanes> Spreading<'_, F> {
     #[inline(always)]
-    fn run<S: Simd, T: Butterfly>(self, simd: S) {
+    fn run<S: Simd, T: ButterflyOn>(self, simd: S) {
         let (image, to) = (self.image.as_ptr(), self.to.as_mut_ptr());
         for (number, &pixel) in self.pixels.iter().enumerate() {
             for part in self.parts {
@@ -82,12 +76,12 @@ impl<F: Lanes> Spreading<'_, F> {
                             *value = F::times(simd, *value, F::splat(simd, sign));
                         }
                     }
-                    let components = T::components(values.map(|value| Wide::<F, S>(simd, value)));
+                    let components = T::forward::<F, S>(simd, values);
                     for (c, component) in components.into_iter().enumerate().take(T::COMPONENTS) {
                         if part.free || part.targets[c] != NOWHERE {
                             let place = part.targets[c] + number * self.strides[c] + at;
                             // SAFETY: targets lie within the components, which have room for a vector after their last.
-                            unsafe { store::<F, S>(to.add(place), component.1) };
+                            unsafe { store::<F, S>(to.add(place), component) };
                         }
                     }
                 }
@@ -115,19 +109,13 @@ impl<F: Lanes> pulp::WithSimd for Collecting<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        match self.transform {
-            Transform::Trivial => self.run::<S, Trivial>(simd),
-            Transform::Two => self.run::<S, Two>(simd),
-            Transform::Klein => self.run::<S, Klein>(simd),
-            Transform::Cyclic => self.run::<S, Cyclic>(simd),
-            Transform::Dihedral => self.run::<S, Dihedral>(simd),
-        }
+        on_transform!(self.transform, T => self.run::<S, T>(simd))
     }
 }
 
 impl<F: Lanes> Collecting<'_, F> {
     #[inline(always)]
-    fn run<S: Simd, T: Butterfly>(self, simd: S) {
+    fn run<S: Simd, T: ButterflyOn>(self, simd: S) {
         let (from, to) = (self.from.as_ptr(), self.to.as_mut_ptr());
         for pixel in 0..self.pixels {
             for part in self.parts {
@@ -142,19 +130,19 @@ impl<F: Lanes> Collecting<'_, F> {
                     }
                     let start = pixel * self.row + part.start + at;
                     if part.free {
-                        let values = T::function(components.map(|component| Wide::<F, S>(simd, component)));
+                        let values = T::transpose::<F, S>(simd, components);
                         for (channel, value) in values.into_iter().enumerate().take(T::ORDER) {
                             // SAFETY: channels lie within a row, which has room for a vector after its last.
-                            unsafe { store::<F, S>(to.add(start + channel * part.count), value.1) };
+                            unsafe { store::<F, S>(to.add(start + channel * part.count), value) };
                         }
                     } else {
                         for (component, &sign) in components.iter_mut().zip(&part.signs) {
                             *component = F::times(simd, *component, F::splat(simd, sign));
                         }
-                        let values = T::function(components.map(|component| Wide::<F, S>(simd, component)));
+                        let values = T::transpose::<F, S>(simd, components);
                         for (channel, &leader) in part.leaders.iter().enumerate() {
                             // SAFETY: as above.
-                            unsafe { store::<F, S>(to.add(start + channel * part.count), values[leader].1) };
+                            unsafe { store::<F, S>(to.add(start + channel * part.count), values[leader]) };
                         }
                     }
                 }
@@ -197,8 +185,70 @@ impl<F: Lanes, S: Simd> Sub for Wide<F, S> {
     }
 }
 
+/// Calls with the Fourier transform of a group as a type.
+macro_rules! on_transform {
+    ($transform:expr, $T:ident => $call:expr) => {{
+        use $crate::ops::flex::steerable_conv::butterfly::{Cyclic, Dihedral, Klein, Trivial, Two};
+        use $crate::ops::steerable_conv::symmetry::Transform;
+        match $transform {
+            Transform::Trivial => {
+                type $T = Trivial;
+                $call
+            }
+            Transform::Two => {
+                type $T = Two;
+                $call
+            }
+            Transform::Klein => {
+                type $T = Klein;
+                $call
+            }
+            Transform::Cyclic => {
+                type $T = Cyclic;
+                $call
+            }
+            Transform::Dihedral => {
+                type $T = Dihedral;
+                $call
+            }
+        }
+    }};
+}
+pub(super) use on_transform;
+
+/// A [`Butterfly`] on vectors.
+pub(super) trait ButterflyOn: Butterfly {
+    /// [`Butterfly::components`] of vectors.
+    #[inline(always)]
+    fn forward<F: Lanes, S: Simd>(simd: S, f: [F::Vector<S>; 8]) -> [F::Vector<S>; 8] {
+        Self::components(f.map(
+            #[inline(always)]
+            |value| Wide::<F, S>(simd, value),
+        ))
+        .map(
+            #[inline(always)]
+            |value| value.1,
+        )
+    }
+
+    /// [`Butterfly::function`] of vectors.
+    #[inline(always)]
+    fn transpose<F: Lanes, S: Simd>(simd: S, c: [F::Vector<S>; 8]) -> [F::Vector<S>; 8] {
+        Self::function(c.map(
+            #[inline(always)]
+            |value| Wide::<F, S>(simd, value),
+        ))
+        .map(
+            #[inline(always)]
+            |value| value.1,
+        )
+    }
+}
+
+impl<T: Butterfly> ButterflyOn for T {}
+
 /// A Fourier transform as the compiler is to see it: without a loop, without a call.
-trait Butterfly {
+pub(super) trait Butterfly {
     const ORDER: usize;
     const COMPONENTS: usize;
 
@@ -211,7 +261,7 @@ trait Butterfly {
 
 macro_rules! butterfly {
     ($name:ident, $order:literal, $components:literal, |$f:ident| $forward:expr, |$c:ident| $inverse:expr) => {
-        struct $name;
+        pub(super) struct $name;
 
         impl Butterfly for $name {
             const ORDER: usize = $order;

@@ -2,12 +2,13 @@
 
 use rayon::prelude::*;
 
-use super::buffer::Buffer;
+use super::grid::{Grid, row};
 use super::lanes::Lanes;
 use super::pack::{Frame, pack, packed_channels};
-use super::tile::{Grid, Job};
+use super::tile::Job;
 use super::weights::{Addressing, Layout, filter_gradient, matrices};
-use crate::ops::steerable_conv::plan::Plan;
+use crate::ops::flex::pool::Buffer;
+use crate::ops::steerable_conv::plan::{Plan, Side};
 
 /// Pieces that the tiles are cut into for a gradient by the filter: a constant, so that sums over pieces are the same with any number of threads.
 const PIECES: usize = 16;
@@ -25,6 +26,8 @@ pub(super) struct Geometry {
     pub stride: usize,
     pub padding: usize,
     pub dilation: usize,
+    /// What lies side by side; where nothing is said, what is cheaper.
+    pub side: Option<Side>,
 }
 
 impl Geometry {
@@ -38,45 +41,44 @@ impl Geometry {
         self.input.map(|side| (side + 2 * self.padding - self.extent() - 1) / self.stride + 1)
     }
 
+    fn side_of<F: Lanes>(&self, plan: &Plan, [_, width]: [usize; 2]) -> Side {
+        self.side.unwrap_or_else(|| plan.side(row::<F>(width) as f64 / width as f64))
+    }
+
     /// The pixels of the output, in a frame of the input.
-    fn grid(&self) -> Grid {
+    fn grid<F: Lanes>(&self, plan: &Plan) -> Grid {
         let frame =
             Frame { size: self.input.map(|side| side + 2 * self.padding), margin: self.padding as isize, spacing: 1 };
-        Grid { size: self.output(), stride: self.stride, dilation: self.dilation, frame }
+        Grid::new::<F>(self.side_of::<F>(plan, self.output()), self.output(), self.stride, self.dilation, frame)
     }
 
     /// The pixels of the input, in a frame of the output.
-    fn adjoint_grid(&self) -> Grid {
+    fn adjoint_grid<F: Lanes>(&self, adjoint: &Plan) -> Grid {
         let frame = Frame {
             size: self.input.map(|side| side + self.extent()),
             margin: self.extent() as isize - self.padding as isize,
             spacing: self.stride,
         };
-        Grid { size: self.input, stride: 1, dilation: self.dilation, frame }
+        Grid::new::<F>(self.side_of::<F>(adjoint, self.input), self.input, 1, self.dilation, frame)
     }
 }
 
 /// `y = K * x + b`, `[batch, output channels, height', width']`.
-pub(super) fn forward<F: Lanes>(plan: &Plan, geometry: Geometry, x: &[F], filter: &[F], bias: &[F]) -> Vec<F> {
-    let grid = geometry.grid();
+pub(super) fn forward<F: Lanes>(plan: &Plan, geometry: Geometry, x: &[F], filter: &[F], bias: &[F]) -> Buffer {
+    let grid = geometry.grid::<F>(plan);
     let layout = Layout::new::<F>(plan);
     let weights = prepared(plan, &layout, Addressing::forward(plan), filter);
-    let (from, to) = (packed_channels(&plan.input), plan.output_channels() * grid.pixels());
-    let group = samples::<F>(grid.frame.pixels() * from.len(), geometry.batch);
-    let mut output = Vec::with_capacity(geometry.batch * to);
-    let room = &mut output.spare_capacity_mut()[..geometry.batch * to];
+    let (from, to) = (packed_channels(&plan.input), plan.output_channels() * pixels(grid.size));
+    let group = samples::<F>(grid.packed() * from.len(), geometry.batch);
+    let mut output = Buffer::any::<F>(geometry.batch * to);
+    let room = &mut output.numbers_mut()[..geometry.batch * to];
     let images = x.par_chunks((group * from.len() * pixels(geometry.input)).max(1));
     images.zip(room.par_chunks_mut((group * to).max(1))).for_each(|(x, output)| {
-        let image = pack(x, geometry.input, &from, grid.frame);
+        let image = grid.pack(x, geometry.input, &from);
         let samples = output.len() / to;
         let job = Job::new(plan, &layout, grid, samples, image.numbers()).with_product(weights.numbers(), bias, output);
         (0..job.tiles()).into_par_iter().for_each(|tile| job.run(tile, &mut []));
     });
-    // SAFETY: every pixel of every sample belongs to a tile, which has written all of its channels.
-    #[allow(unsafe_code)] // Clearing the memory would take a part of the time of filling it.
-    unsafe {
-        output.set_len(geometry.batch * to);
-    }
     output
 }
 
@@ -89,10 +91,12 @@ pub(super) fn backward<F: Lanes>(
     filter: &[F],
     gradient: &[F],
     needed: [bool; 2],
-) -> [Option<Vec<F>>; 2] {
+) -> [Option<Buffer>; 2] {
     let arguments = Arguments { geometry, x, filter, gradient };
     // The filter's gradient shares its patches with the convolution where both have a patch for every pixel of the input.
-    let shared = needed == [true, true] && geometry.stride == 1;
+    let shared = needed == [true, true]
+        && geometry.stride == 1
+        && plan.shares_patches(adjoint, geometry.adjoint_grid::<F>(adjoint).side);
     let (by_x, shared_by_filter) = if needed[0] { arguments.by_input(adjoint, shared) } else { Default::default() };
     let by_filter = if needed[1] && !shared { arguments.by_filter(plan) } else { shared_by_filter };
     [by_x, by_filter]
@@ -108,18 +112,18 @@ struct Arguments<'a, F> {
 
 impl<F: Lanes> Arguments<'_, F> {
     /// The gradient by the input, a convolution with the adjoint, and, if asked for, that by the filter.
-    fn by_input(&self, adjoint: &Plan, filter: bool) -> (Option<Vec<F>>, Option<Vec<F>>) {
-        let (geometry, grid) = (self.geometry, self.geometry.adjoint_grid());
+    fn by_input(&self, adjoint: &Plan, filter: bool) -> (Option<Buffer>, Option<Buffer>) {
+        let (geometry, grid) = (self.geometry, self.geometry.adjoint_grid::<F>(adjoint));
         let size = geometry.output();
         let layout = Layout::new::<F>(adjoint);
         let addressing = Addressing::adjoint(adjoint);
         let weights = prepared(adjoint, &layout, addressing, self.filter);
         let bias = vec![F::zeroed(); adjoint.output_channels()];
         let (from, to) = (packed_channels(&adjoint.input), packed_channels(&adjoint.output));
-        let runs = Runs::new::<F>(grid.frame.pixels() * from.len() + grid.pixels() * to.len(), geometry.batch);
-        let mut by_x = Vec::with_capacity(self.x.len());
-        let room = &mut by_x.spare_capacity_mut()[..self.x.len()];
-        let sample = [from.len() * pixels(size), to.len() * grid.pixels()];
+        let runs = Runs::new::<F>(grid.packed() * from.len() + grid.pixels() * to.len(), geometry.batch);
+        let mut by_x = Buffer::any::<F>(self.x.len());
+        let room = &mut by_x.numbers_mut()[..self.x.len()];
+        let sample = [from.len() * pixels(size), to.len() * pixels(grid.size)];
         let sums: Vec<Vec<Buffer>> = runs
             .chunks(self.gradient, sample[0])
             .zip(runs.chunks(self.x, sample[1]).zip(runs.chunks_mut(room, sample[1])))
@@ -129,12 +133,12 @@ impl<F: Lanes> Arguments<'_, F> {
                 for (gradient, (x, by_x)) in
                     runs.groups(gradient, sample[0]).zip(x.zip(by_x.chunks_mut(runs.group * sample[1])))
                 {
-                    let image = pack(gradient, size, &from, grid.frame);
+                    let image = grid.pack(gradient, size, &from);
                     let samples = by_x.len() / sample[1];
                     let job = Job::new(adjoint, &layout, grid, samples, image.numbers());
                     let job = job.with_product(weights.numbers(), &bias, by_x);
                     if filter {
-                        let x = pack(x, geometry.input, &to, Frame::tight(geometry.input));
+                        let x = pack(x, geometry.input, &to, grid.cotangent_frame());
                         runs.add_gradients(&job.with_gradient(x.numbers()), &layout, &mut sums);
                     } else {
                         (0..job.tiles()).into_par_iter().for_each(|tile| job.run(tile, &mut []));
@@ -143,23 +147,18 @@ impl<F: Lanes> Arguments<'_, F> {
                 sums
             })
             .collect();
-        // SAFETY: every pixel of every sample belongs to a tile, which has written all of its channels.
-        #[allow(unsafe_code)] // Clearing the memory would take a part of the time of filling it.
-        unsafe {
-            by_x.set_len(self.x.len());
-        }
         let by_filter = filter.then(|| self.taken_back(adjoint, &layout, addressing, &sums));
         (Some(by_x), by_filter)
     }
 
     /// The gradient by the filter alone.
-    fn by_filter(&self, plan: &Plan) -> Option<Vec<F>> {
-        let (geometry, grid) = (self.geometry, self.geometry.grid());
+    fn by_filter(&self, plan: &Plan) -> Option<Buffer> {
+        let (geometry, grid) = (self.geometry, self.geometry.grid::<F>(plan));
         let size = geometry.output();
         let layout = Layout::new::<F>(plan);
         let (from, to) = (packed_channels::<F>(&plan.input), packed_channels::<F>(&plan.output));
-        let runs = Runs::new::<F>(grid.frame.pixels() * from.len() + grid.pixels() * to.len(), geometry.batch);
-        let sample = [from.len() * pixels(geometry.input), to.len() * grid.pixels()];
+        let runs = Runs::new::<F>(grid.packed() * from.len() + grid.pixels() * to.len(), geometry.batch);
+        let sample = [from.len() * pixels(geometry.input), to.len() * pixels(grid.size)];
         let sums: Vec<Vec<Buffer>> = runs
             .chunks(self.x, sample[0])
             .zip(runs.chunks(self.gradient, sample[1]))
@@ -167,8 +166,8 @@ impl<F: Lanes> Arguments<'_, F> {
                 let mut sums = Vec::new();
                 for (x, gradient) in runs.groups(x, sample[0]).zip(runs.groups(gradient, sample[1])) {
                     let samples = gradient.len() / sample[1];
-                    let image = pack(x, geometry.input, &from, grid.frame);
-                    let gradient = pack(gradient, size, &to, Frame::tight(size));
+                    let image = grid.pack(x, geometry.input, &from);
+                    let gradient = pack(gradient, size, &to, grid.cotangent_frame());
                     let job = Job::<F>::new(plan, &layout, grid, samples, image.numbers());
                     runs.add_gradients(&job.with_gradient(gradient.numbers()), &layout, &mut sums);
                 }
@@ -179,7 +178,7 @@ impl<F: Lanes> Arguments<'_, F> {
     }
 
     /// The gradient by the filter, from sums of those by its matrices.
-    fn taken_back(&self, plan: &Plan, layout: &Layout, addressing: Addressing, sums: &[Vec<Buffer>]) -> Vec<F> {
+    fn taken_back(&self, plan: &Plan, layout: &Layout, addressing: Addressing, sums: &[Vec<Buffer>]) -> Buffer {
         let mut total = vec![F::zeroed(); layout.length];
         total.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, total)| {
             for sum in sums.iter().flatten() {
@@ -188,8 +187,8 @@ impl<F: Lanes> Arguments<'_, F> {
                 }
             }
         });
-        let mut by_filter = vec![F::zeroed(); self.filter.len()];
-        filter_gradient(plan, layout, addressing, &total, &mut by_filter);
+        let mut by_filter = Buffer::zeros::<F>(self.filter.len());
+        filter_gradient(plan, layout, addressing, &total, &mut by_filter.numbers_mut()[..self.filter.len()]);
         by_filter
     }
 }

@@ -13,6 +13,12 @@ pub(super) struct Left<F> {
     pub column: usize,
 }
 
+/// A matrix with contiguous rows: the first number, from one row to the next.
+pub(super) struct Right<F> {
+    pub first: *const F,
+    pub row: usize,
+}
+
 /// `C = A B` or `C += A B` for `A [rows, depth]`, `B [depth, width]`, `C [rows, width]`; rows of `B` and `C` are contiguous and `width` is a
 /// multiple of the lanes.
 ///
@@ -25,7 +31,7 @@ pub(super) unsafe fn gemm<F: Lanes, S: Simd, const ROUND: bool>(
     simd: S,
     [rows, depth, width]: [usize; 3],
     a: Left<F>,
-    b: *const F,
+    b: Right<F>,
     c: *mut F,
     c_row: usize,
     add: bool,
@@ -35,12 +41,12 @@ pub(super) unsafe fn gemm<F: Lanes, S: Simd, const ROUND: bool>(
     while column < width {
         // SAFETY: within the matrices, by the loop's bounds and the caller's promise.
         unsafe {
-            let (b, c) = (b.add(column), c.add(column));
+            let (b_row, b, c) = (b.row, b.first.add(column), c.add(column));
             if width - column >= 2 * lanes {
-                strip::<F, S, 2, ROUND>(simd, [rows, depth], &a, b, width, c, c_row, add);
+                strip::<F, S, 2, ROUND>(simd, [rows, depth], &a, b, b_row, c, c_row, add);
                 column += 2 * lanes;
             } else {
-                strip::<F, S, 1, ROUND>(simd, [rows, depth], &a, b, width, c, c_row, add);
+                strip::<F, S, 1, ROUND>(simd, [rows, depth], &a, b, b_row, c, c_row, add);
                 column += lanes;
             }
         }
@@ -97,7 +103,13 @@ unsafe fn strip<F: Lanes, S: Simd, const V: usize, const ROUND: bool>(
             tiles!(8, 4, 2, 1);
         }
         (false, false, 1) => {
-            tiles!(12, 6, 4, 2, 1);
+            // Two tiles of about the same height rather than one of 12 and a low one, whose sums would wait for each other.
+            while rows - row >= 12 && !(13..=16).contains(&(rows - row)) {
+                // SAFETY: as above.
+                unsafe { tile::<F, S, 12, V>(simd, depth, a, row, b, b_row, c.add(row * c_row), c_row, add) };
+                row += 12;
+            }
+            tiles!(8, 7, 6, 5, 4, 3, 2, 1);
         }
         (false, false, _) => {
             while rows - row >= 6 && rows - row != 8 {

@@ -1,11 +1,13 @@
 //! The convolution on flex, in single and double precision.
 
-mod buffer;
 mod butterfly;
 mod conv;
 mod gemm;
+mod grid;
 mod lanes;
 mod pack;
+mod places;
+mod planes;
 mod shared;
 mod tile;
 mod weights;
@@ -18,7 +20,7 @@ use self::conv::Geometry;
 use self::lanes::Lanes;
 use super::feature_map::channels;
 use super::float::Float;
-use super::memory::{contiguous, numbers, tensor};
+use super::memory::{contiguous, numbers, pooled};
 use crate::ops::steerable_conv::{ConvSteps, ConvSymmetry, SteerableConvOps, composed};
 
 impl SteerableConvOps for Flex {
@@ -64,7 +66,7 @@ fn geometry(input: &FloatTensor<Flex>, filter: &FloatTensor<Flex>, steps: ConvSt
     let [batch, _, height, width] = input.layout().shape().dims();
     let [_, _, kernel, _] = filter.layout().shape().dims();
     let ConvSteps { stride, padding, dilation } = steps;
-    Geometry { batch, input: [height, width], kernel, stride, padding, dilation }
+    Geometry { batch, input: [height, width], kernel, stride, padding, dilation, side: None }
 }
 
 fn forward<F: Float + Lanes>(
@@ -77,7 +79,7 @@ fn forward<F: Float + Lanes>(
     let [plan, _] = symmetry.plans();
     let output = conv::forward::<F>(plan, geometry, numbers(&input), numbers(&filter), numbers(&bias));
     let [height, width] = geometry.output();
-    tensor(output, [geometry.batch, plan.output_channels(), height, width])
+    pooled::<F>(output, [geometry.batch, plan.output_channels(), height, width])
 }
 
 fn backward<F: Float + Lanes>(
@@ -91,6 +93,9 @@ fn backward<F: Float + Lanes>(
     let [plan, adjoint] = symmetry.plans();
     let (x, k, g) = (numbers::<F>(&input), numbers(&filter), numbers(&gradient));
     let [by_input, by_filter] = conv::backward(plan, adjoint, geometry, x, k, g, needed);
-    let like = |of: &FloatTensor<Flex>, numbers| tensor(numbers, of.layout().shape().clone());
+    let like = |of: &FloatTensor<Flex>, numbers| pooled::<F>(numbers, of.layout().shape().clone());
     (by_input.map(|numbers| like(&input, numbers)), by_filter.map(|numbers| like(&filter, numbers)))
 }
+
+#[cfg(test)]
+mod tests;

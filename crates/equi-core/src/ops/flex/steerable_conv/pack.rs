@@ -3,8 +3,8 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::buffer::Buffer;
 use super::lanes::Lanes;
+use crate::ops::flex::pool::Buffer;
 use crate::ops::steerable_conv::orbits::ChannelOrbits;
 
 /// Where the pixels of an image lie in a larger one.
@@ -19,11 +19,6 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The image itself.
-    pub(super) fn tight(size: [usize; 2]) -> Self {
-        Self { size, margin: 0, spacing: 1 }
-    }
-
     pub(super) fn pixels(&self) -> usize {
         self.size[0] * self.size[1]
     }
@@ -35,7 +30,7 @@ impl Frame {
     }
 
     /// Where row or column `i` lies, along side `side`.
-    fn place(&self, i: usize, side: usize) -> Option<usize> {
+    pub(super) fn place(&self, i: usize, side: usize) -> Option<usize> {
         let place = usize::try_from((i * self.spacing) as isize + self.margin).ok()?;
         (place < self.size[side]).then_some(place)
     }

@@ -2,62 +2,22 @@
 
 #![allow(unsafe_code)] // Matrices are pointers to the parts of one buffer.
 
-use std::mem::MaybeUninit;
-
 use pulp::{Arch, Simd, WithSimd};
 
-use super::buffer::with_scratch;
-use super::butterfly::{Collect, Collecting, NOWHERE, Spread, Spreading};
-use super::gemm::{Left, gemm};
+use super::butterfly::{Collect, Collecting, Spread, Spreading};
+use super::gemm::{Left, Right, gemm};
+use super::grid::Grid;
 use super::lanes::Lanes;
-use super::pack::{Frame, SQUARE, packed_channels, transposed};
+use super::pack::{SQUARE, packed_channels, transposed};
+use super::places::{Outputs, PITCH, PIXELS, STRIDE, collect, component_size, output_spread, patch_spreads};
+use super::planes::{CollectingPlanes, SpreadingPlanes, dispatch};
 use super::shared::Shared;
 use super::weights::Layout;
-use crate::ops::steerable_conv::orbits::leading;
-use crate::ops::steerable_conv::plan::{Block, COMPONENTS, Plan, ROWS};
-use crate::ops::steerable_conv::symmetry::Transform;
-
-/// Pixels in a tile: a multiple of the rows of a product's tile where registers are many.
-pub(super) const PIXELS: usize = 112;
-
-/// Rows of the matrices of a tile, where products of whole tiles end.
-const ROOM: usize = 126;
-
-/// From the components of a pixel to those of the next: no power of two, and room for a vector beyond the rows of a block.
-const STRIDE: usize = ROWS + 16;
+use crate::ops::flex::pool::with_scratch;
+use crate::ops::steerable_conv::plan::{COMPONENTS, Plan, Side};
 
 /// Pixels whose channels are put down at a time.
 const GROUP: usize = 16;
-
-/// The pixels that a convolution is computed at.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Grid {
-    /// Rows and columns of the output.
-    pub size: [usize; 2],
-    /// Rows and columns of the frame from one pixel to the next.
-    pub stride: usize,
-    /// And from one point of the kernel to the next.
-    pub dilation: usize,
-    /// The frame of the packed input.
-    pub frame: Frame,
-}
-
-impl Grid {
-    /// Of a sample.
-    pub(super) fn pixels(&self) -> usize {
-        self.size[0] * self.size[1]
-    }
-
-    /// The first number of the patch of every pixel.
-    fn patches(&self, first: usize, count: usize, channels: usize) -> Vec<usize> {
-        let [height, width] = self.size;
-        let place = |pixel: usize| {
-            let (sample, row, column) = (pixel / (height * width), pixel / width % height, pixel % width);
-            (sample * self.frame.pixels() + (row * self.frame.size[1] + column) * self.stride) * channels
-        };
-        (first..first + count).map(place).collect()
-    }
-}
 
 /// What is done with the patches of a tile.
 pub(super) struct Job<'a, F> {
@@ -80,7 +40,7 @@ pub(super) struct ToImage<'a, F> {
     /// Of every channel of the feature map.
     pub bias: &'a [F],
     /// `[batch, channels, height, width]`
-    pub output: Shared<'a, MaybeUninit<F>>,
+    pub output: Shared<'a, F>,
     channels: Vec<(usize, F)>,
     collects: Vec<Collect<F>>,
 }
@@ -90,44 +50,6 @@ pub(super) struct Cotangent<'a, F> {
     /// The gradient by the output, packed without a margin.
     pub image: &'a [F],
     spreads: Vec<Spread<F>>,
-}
-
-/// The matrices of output components in a tile: `[ROOM, width]` each.
-struct Outputs {
-    starts: Vec<usize>,
-    widths: Vec<usize>,
-    length: usize,
-}
-
-impl Outputs {
-    fn new(plan: &Plan, layout: &Layout) -> Self {
-        let widths: Vec<usize> =
-            (0..plan.transform.outputs()).map(|matrix| layout.widths[plan.transform.irrep(matrix)]).collect();
-        let mut length = 0;
-        let starts = widths
-            .iter()
-            .map(|width| {
-                let start = length;
-                length += ROOM * width;
-                start
-            })
-            .collect();
-        Self { starts, widths, length }
-    }
-
-    /// For every component: its matrix, and its copy within the irrep.
-    fn strides(&self, transform: Transform) -> [usize; COMPONENTS] {
-        let mut strides = [0; COMPONENTS];
-        for (component, stride) in strides.iter_mut().enumerate().take(transform.patches()) {
-            *stride = self.widths[output_matrix(transform, component)];
-        }
-        strides
-    }
-}
-
-/// The matrix of output components that component `component` of an orbit belongs to.
-fn output_matrix(transform: Transform, component: usize) -> usize {
-    if transform == Transform::Dihedral && component >= 4 { 4 + (component - 4) / 2 } else { component }
 }
 
 impl<'a, F: Lanes> Job<'a, F> {
@@ -146,17 +68,18 @@ impl<'a, F: Lanes> Job<'a, F> {
     }
 
     /// The output, `[batch, channels, height, width]`, is filled when all tiles have run.
-    pub(super) fn with_product(mut self, matrices: &'a [F], bias: &'a [F], output: &'a mut [MaybeUninit<F>]) -> Self {
-        let (plan, outputs) = (self.plan, Outputs::new(self.plan, self.layout));
-        assert_eq!(output.len(), self.pixels() * plan.output_channels());
+    pub(super) fn with_product(mut self, matrices: &'a [F], bias: &'a [F], output: &'a mut [F]) -> Self {
+        let (plan, outputs) = (self.plan, Outputs::new(self.plan, self.layout, self.grid.side));
+        assert_eq!(output.len(), self.samples * plan.output_channels() * self.grid.size[0] * self.grid.size[1]);
         let collects = (0..plan.output.len()).map(|kind| collect(plan, &outputs, kind)).collect();
         let channels = packed_channels(&plan.output);
         self.product = Some(ToImage { matrices, bias, output: Shared::new(output), channels, collects });
         self
     }
 
+    /// `image` has a place for every pixel of the grid, and zeros beyond the ends of rows.
     pub(super) fn with_gradient(mut self, image: &'a [F]) -> Self {
-        let (plan, outputs) = (self.plan, Outputs::new(self.plan, self.layout));
+        let (plan, outputs) = (self.plan, Outputs::new(self.plan, self.layout, Side::Channels));
         let spreads = (0..plan.output.len()).map(|kind| output_spread(plan, &outputs, kind)).collect();
         self.gradient = Some(Cotangent { image, spreads });
         self
@@ -165,13 +88,17 @@ impl<'a, F: Lanes> Job<'a, F> {
     /// Computes one tile; the gradient by the matrices is added to `by_matrices`.
     pub(super) fn run(&self, tile: usize, by_matrices: &mut [F]) {
         let (plan, arch) = (self.plan, Arch::new());
-        let transform = plan.transform;
+        let (transform, side) = (plan.transform, self.grid.side);
         let first = tile * PIXELS;
         let count = PIXELS.min(self.pixels() - first);
-        let patches = self.grid.patches(first, count, plan.input_channels());
-        let outputs = Outputs::new(plan, self.layout);
+        let step = if side == Side::Channels { 1 } else { F::MOST / 2 };
+        let patches: Vec<usize> =
+            (first..first + count).step_by(step).map(|p| self.grid.patch(p, plan.input_channels())).collect();
+        let outputs = Outputs::new(plan, self.layout, side);
+        let cotangent_outputs = Outputs::new(plan, self.layout, Side::Channels);
         let row = plan.output_channels() + F::MOST;
-        let sizes = [transform.patches() * ROOM * STRIDE, outputs.length, outputs.length, GROUP * row];
+        let component = component_size(side);
+        let sizes = [transform.patches() * component, outputs.length, cotangent_outputs.length, GROUP * row];
         with_scratch::<F, _>(sizes.iter().sum::<usize>() + F::MOST, |scratch| {
             let (components, scratch) = scratch.split_at_mut(sizes[0]);
             let (sums, scratch) = scratch.split_at_mut(sizes[1]);
@@ -188,53 +115,84 @@ impl<'a, F: Lanes> Job<'a, F> {
                     image: gradient.image,
                     pixels: &(first..first + count).map(|pixel| pixel * size).collect::<Vec<_>>(),
                     to: cotangents,
-                    strides: outputs.strides(transform),
+                    strides: cotangent_outputs.strides(transform),
                 });
             }
             let mut written = [false; COMPONENTS];
             for (number, block) in plan.blocks.iter().enumerate() {
-                let parts = &self.spreads[number];
-                dispatch(
-                    parts.iter().all(|part| part.count <= F::MOST / 2),
-                    Spreading {
-                        transform,
-                        parts,
-                        image: self.image,
-                        pixels: &patches,
-                        to: components,
-                        strides: [STRIDE; COMPONENTS],
-                    },
-                );
+                self.spread(number, &patches, components);
                 for product in transform.products() {
                     let depth = block.rows[transform.slot(product.weight)];
-                    let width = outputs.widths[product.output];
+                    let width = cotangent_outputs.widths[product.output];
                     if depth == 0 || width == 0 {
                         continue;
                     }
                     let start = self.layout.starts[number][product.weight];
-                    let place = outputs.starts[product.output]..outputs.starts[product.output] + ROOM * width;
-                    let patches = &components[product.patch * ROOM * STRIDE..][..ROOM * STRIDE];
-                    let narrow = !width.is_multiple_of(F::MOST);
+                    let patches = &components[product.patch * component..][..component];
                     if let Some(to) = &self.product {
                         let matrix = &to.matrices[start..start + depth * width];
                         let add = std::mem::replace(&mut written[product.output], true);
-                        let sums = &mut sums[place.clone()];
-                        dispatch(narrow, Forward { shape: [count, depth, width], patches, matrix, sums, add });
+                        let sums = &mut sums[outputs.range(product.output)];
+                        let columns = outputs.widths[product.output];
+                        match side {
+                            Side::Channels => dispatch(
+                                !width.is_multiple_of(F::MOST),
+                                Forward { shape: [count, depth, width], patches, matrix, sums, add },
+                            ),
+                            Side::Pixels => dispatch(
+                                self.grid.halves::<F>(),
+                                ForwardPlanes { shape: [columns, depth, count], width, patches, matrix, sums, add },
+                            ),
+                        }
                     }
                     if self.gradient.is_some() {
-                        let cotangents = &cotangents[place];
+                        let cotangents = &cotangents[cotangent_outputs.range(product.output)];
                         let sums = &mut by_matrices[start..start + depth * width];
-                        dispatch(narrow, Backward { shape: [depth, count, width], patches, cotangents, sums });
+                        let shape = [depth, count, width];
+                        dispatch(!width.is_multiple_of(F::MOST), Backward { shape, side, patches, cotangents, sums });
                     }
                 }
             }
             if let Some(product) = &self.product {
                 for (matrix, _) in written[..transform.outputs()].iter().enumerate().filter(|(_, written)| !**written) {
-                    sums[outputs.starts[matrix]..][..ROOM * outputs.widths[matrix]].fill(F::zeroed());
+                    sums[outputs.range(matrix)].fill(F::zeroed());
                 }
-                self.put_down(product, first, count, sums, channels, row, outputs.strides(transform));
+                match side {
+                    Side::Channels => {
+                        self.put_down(product, first, count, sums, channels, row, outputs.strides(transform));
+                    }
+                    Side::Pixels => dispatch(
+                        self.grid.halves::<F>(),
+                        CollectingPlanes {
+                            transform,
+                            parts: &product.collects,
+                            from: sums,
+                            grid: self.grid,
+                            first,
+                            count,
+                            channels: &product.channels,
+                            bias: product.bias,
+                            output: &product.output,
+                        },
+                    ),
+                }
             }
         });
+    }
+
+    /// Takes the patches to the components of a block.
+    fn spread(&self, block: usize, patches: &[usize], to: &mut [F]) {
+        let (transform, parts, image) = (self.plan.transform, &self.spreads[block], self.image);
+        match self.grid.side {
+            Side::Channels => dispatch(
+                parts.iter().all(|part| part.count <= F::MOST / 2),
+                Spreading { transform, parts, image, pixels: patches, to, strides: [STRIDE; COMPONENTS] },
+            ),
+            Side::Pixels => dispatch(
+                self.grid.halves::<F>(),
+                SpreadingPlanes { transform, parts, image, plane: self.grid.channel_step(), patches, to },
+            ),
+        }
     }
 
     /// Takes the components of the output back to channels, and puts them where they belong.
@@ -311,32 +269,19 @@ impl<F: Lanes> WithSimd for PutDown<'_, '_, F> {
                     let bias = product.bias[channel];
                     // SAFETY: a pixel belongs to one tile, and tiles to one thread.
                     let to = unsafe { product.output.slice(first + channel * size + start, count) };
-                    if let Ok(to) = <&mut [MaybeUninit<F>; SQUARE]>::try_from(&mut *to) {
+                    if let Ok(to) = <&mut [F; SQUARE]>::try_from(&mut *to) {
                         for (to, &number) in to.iter_mut().zip(numbers) {
-                            to.write(number * sign + bias);
+                            *to = number * sign + bias;
                         }
                     } else {
                         for (to, &number) in to.iter_mut().zip(numbers) {
-                            to.write(number * sign + bias);
+                            *to = number * sign + bias;
                         }
                     }
                 }
             }
         }
     }
-}
-
-/// Runs a kernel with the best instruction set, or, where half of its vectors is all that is needed, with one of such vectors.
-fn dispatch<O: WithSimd>(narrow: bool, operation: O) -> O::Output {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    if narrow && let Some(simd) = pulp::x86::V3::try_new() {
-        return simd.vectorize(
-            #[inline(always)]
-            || operation.with_simd(simd),
-        );
-    }
-    let _ = narrow;
-    Arch::new().dispatch(operation)
 }
 
 /// Components of the output from those of the patches: `[pixels, depth] [depth, width]`.
@@ -357,15 +302,43 @@ impl<F: Lanes> WithSimd for Forward<'_, F> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { shape, patches, matrix, sums, add } = self;
         let left = Left { first: patches.as_ptr(), row: STRIDE, column: 1 };
+        let right = Right { first: matrix.as_ptr(), row: shape[2] };
         // SAFETY: the slices have the sizes of the matrices, with room for whole tiles of rows.
-        unsafe { gemm::<F, S, true>(simd, shape, left, matrix.as_ptr(), sums.as_mut_ptr(), shape[2], add) };
+        unsafe { gemm::<F, S, true>(simd, shape, left, right, sums.as_mut_ptr(), shape[2], add) };
+    }
+}
+
+/// The same with pixels side by side: `[columns, depth] [depth, pixels]`.
+struct ForwardPlanes<'a, F> {
+    shape: [usize; 3],
+    /// `[ROWS, PITCH]`
+    patches: &'a [F],
+    /// `[depth, width]`
+    matrix: &'a [F],
+    width: usize,
+    /// `[columns, PITCH]`
+    sums: &'a mut [F],
+    add: bool,
+}
+
+impl<F: Lanes> WithSimd for ForwardPlanes<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { shape, patches, matrix, width, sums, add } = self;
+        let left = Left { first: matrix.as_ptr(), row: 1, column: width };
+        let right = Right { first: patches.as_ptr(), row: PITCH };
+        // SAFETY: the slices have the sizes of the matrices.
+        unsafe { gemm::<F, S, false>(simd, shape, left, right, sums.as_mut_ptr(), PITCH, add) };
     }
 }
 
 /// The gradient by a matrix: `[depth, pixels] [pixels, width]`.
 struct Backward<'a, F> {
     shape: [usize; 3],
-    /// `[ROOM, STRIDE]`
+    side: Side,
+    /// `[ROOM, STRIDE]` or `[ROWS, PITCH]`
     patches: &'a [F],
     /// `[ROOM, width]`
     cotangents: &'a [F],
@@ -377,138 +350,11 @@ impl<F: Lanes> WithSimd for Backward<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { shape, patches, cotangents, sums } = self;
-        let left = Left { first: patches.as_ptr(), row: 1, column: STRIDE };
-        // SAFETY: the slices have the sizes of the matrices; the patches have as many rows as pixels, of more than `depth` columns.
-        unsafe { gemm::<F, S, false>(simd, shape, left, cotangents.as_ptr(), sums.as_mut_ptr(), shape[2], true) };
+        let Self { shape, side, patches, cotangents, sums } = self;
+        let (row, column) = if side == Side::Channels { (1, STRIDE) } else { (PITCH, 1) };
+        let left = Left { first: patches.as_ptr(), row, column };
+        let right = Right { first: cotangents.as_ptr(), row: shape[2] };
+        // SAFETY: the slices have the sizes of the matrices; the patches have `depth` components at least, for as many pixels.
+        unsafe { gemm::<F, S, false>(simd, shape, left, right, sums.as_mut_ptr(), shape[2], true) };
     }
-}
-
-/// Where the components of the patches go.
-fn patch_spreads<F: Lanes>(plan: &Plan, block: &Block, grid: &Grid) -> Vec<Spread<F>> {
-    let (size, width) = (plan.size, grid.frame.size[1]);
-    let channels = plan.input_channels();
-    let spread = |part: &crate::ops::steerable_conv::plan::Part| {
-        let orbit = &plan.orbits[part.orbit];
-        let kind = &plan.input[orbit.kind];
-        let mut spread = Spread {
-            members: [NOWHERE; COMPONENTS],
-            signs: [F::from_f64(1.0); COMPONENTS],
-            targets: [NOWHERE; COMPONENTS],
-            count: part.count,
-            free: orbit.copies.free,
-        };
-        for (h, &(point, channel, minus)) in orbit.members.iter().enumerate() {
-            let pixel = (point / size * width + point % size) * grid.dilation;
-            spread.members[h] = pixel * channels + kind.start + channel * kind.count() + part.first;
-            spread.signs[h] = F::from_f64(if minus { -1.0 } else { 1.0 });
-        }
-        let mut target = |component: usize, matrix: usize, row: usize| {
-            spread.targets[component] = matrix * ROOM * STRIDE + row;
-        };
-        for irrep in 0..plan.transform.irreps() {
-            for (copy, &columns) in orbit.copies.of(irrep).iter().enumerate() {
-                let row = part.rows[irrep + copy];
-                match (plan.transform, irrep) {
-                    (Transform::Cyclic, 2) => (2..5).for_each(|component| target(component, component, row)),
-                    (Transform::Dihedral, 4) => {
-                        for matrix_row in 0..2 {
-                            target(4 + 2 * matrix_row + leading(columns), 4 + 2 * matrix_row + copy, row);
-                        }
-                    }
-                    _ => target(irrep, irrep, row),
-                }
-            }
-        }
-        spread
-    };
-    joined(block.parts.iter().map(spread))
-}
-
-/// Parts that go on where the last one ends, in the image and in the components, become one with it: without symmetry, the points of a row do.
-fn joined<F: Lanes>(parts: impl Iterator<Item = Spread<F>>) -> Vec<Spread<F>> {
-    let mut joined: Vec<Spread<F>> = Vec::new();
-    for part in parts {
-        if let Some(last) = joined.last_mut() {
-            let follows = |(&next, &first): (&usize, &usize)| {
-                next == first.wrapping_add(last.count) || next == NOWHERE && first == NOWHERE
-            };
-            let goes_on = last.free
-                && part.free
-                && part.members.iter().zip(&last.members).all(follows)
-                && part.targets.iter().zip(&last.targets).all(follows);
-            if goes_on {
-                last.count += part.count;
-                continue;
-            }
-        }
-        joined.push(part);
-    }
-    joined
-}
-
-/// Where the components of a gradient by the output go: those of the three products of `C4` are `r + i`, `i`, `r`.
-fn output_spread<F: Lanes>(plan: &Plan, outputs: &Outputs, kind: usize) -> Spread<F> {
-    let orbits = &plan.output[kind];
-    let mut spread = Spread {
-        members: [0; COMPONENTS],
-        signs: [F::from_f64(1.0); COMPONENTS],
-        targets: [NOWHERE; COMPONENTS],
-        count: orbits.count(),
-        free: orbits.copies.free,
-    };
-    for (h, &(channel, minus)) in orbits.lift.iter().enumerate() {
-        spread.members[h] = orbits.start + channel * orbits.count();
-        spread.signs[h] = F::from_f64(if minus { -1.0 } else { 1.0 });
-    }
-    for irrep in 0..plan.transform.irreps() {
-        let first = plan.columns(kind, irrep);
-        for (copy, &columns) in orbits.copies.of(irrep).iter().enumerate() {
-            let mut target = |component: usize, matrix: usize| {
-                spread.targets[component] = outputs.starts[matrix] + first + copy * orbits.count();
-            };
-            match (plan.transform, irrep) {
-                (Transform::Cyclic, 2) => {
-                    [(2, 2), (3, 4), (4, 3)].into_iter().for_each(|(c, matrix)| target(c, matrix))
-                }
-                (Transform::Dihedral, 4) => (0..2).for_each(|row| target(4 + 2 * row + leading(columns), 4 + row)),
-                _ => target(irrep, irrep),
-            }
-        }
-    }
-    spread
-}
-
-/// Where the components of the output come from.
-fn collect<F: Lanes>(plan: &Plan, outputs: &Outputs, kind: usize) -> Collect<F> {
-    let orbits = &plan.output[kind];
-    let mut collect = Collect {
-        sources: [NOWHERE; COMPONENTS],
-        signs: [F::from_f64(1.0); COMPONENTS],
-        leaders: (0..orbits.channels.len()).map(|channel| orbits.leader(channel)).collect(),
-        start: orbits.start,
-        count: orbits.count(),
-        free: orbits.copies.free,
-    };
-    for irrep in 0..plan.transform.irreps() {
-        let first = plan.columns(kind, irrep);
-        for (copy, &columns) in orbits.copies.of(irrep).iter().enumerate() {
-            let mut source = |component: usize, matrix: usize, sign: i8| {
-                collect.sources[component] = outputs.starts[matrix] + first + copy * orbits.count();
-                collect.signs[component] = F::from_f64(f64::from(sign));
-            };
-            match (plan.transform, irrep) {
-                (Transform::Cyclic, 2) => (2..5).for_each(|component| source(component, component, 1)),
-                (Transform::Dihedral, 4) => {
-                    for row in 0..2 {
-                        for (column, &factor) in columns.iter().enumerate().filter(|(_, factor)| **factor != 0) {
-                            source(4 + 2 * row + column, 4 + row, factor);
-                        }
-                    }
-                }
-                _ => source(irrep, irrep, 1),
-            }
-        }
-    }
-    collect
 }
