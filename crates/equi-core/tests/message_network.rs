@@ -190,7 +190,7 @@ fn assert_close(what: &str, setting: &Setting, given: Tensor<2>, wanted: Tensor<
 }
 
 /// Receivers and senders of every kind: one edge; graphs that are complete; nodes without edges; nodes whose edges are in several pieces of work; many
-/// pieces; edges in no order.
+/// pieces; more edges than layers are kept for; edges in no order.
 fn graphs(device: &Device) -> Vec<(&'static str, [Segments; 2])> {
     let complete = |nodes: usize, size: usize| {
         let pairs = (0..nodes).flat_map(move |i| (i / size * size..(i / size + 1) * size).map(move |j| (i, j)));
@@ -201,6 +201,7 @@ fn graphs(device: &Device) -> Vec<(&'static str, [Segments; 2])> {
         ("complete", 12, complete(8, 4)),
         ("long", 9, (0..700).map(|edge| (edge / 300 * 2 + 1, (edge * 31 + edge / 7) % 9)).collect()),
         ("many pieces", 1720, (0..128 * 40 + 5).map(|edge| (edge / 3, edge * 31 % 1709)).collect()),
+        ("not kept", 1720, (0..128 * 100 + 5).map(|edge| (edge / 8, edge * 31 % 1709)).collect()),
         ("unsorted", 11, (0..200).map(|edge| (edge * 7 % 10, edge * edge % 11)).collect()),
     ]
     .map(|(name, nodes, edges)| {
@@ -218,6 +219,10 @@ fn message_network_is_its_formula() {
             for case in CASES {
                 // The large graph with the large sizes only takes time.
                 if edges > 1000 && case.hidden > 33 {
+                    continue;
+                }
+                // The one whose layers are long enough, in the precision in which sums of so many numbers are known well.
+                if name == "not kept" && !(case.hidden == 33 && setting.dtype == DType::F64) {
                     continue;
                 }
                 // Kernels are compiled for every case there: the one with all parts, on edges in no order.

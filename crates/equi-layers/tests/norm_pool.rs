@@ -649,6 +649,44 @@ fn one_number_has_no_variance() {
     check::<NormBatchNorm>(orthogonal(C4, false).unwrap(), &device, dtype);
 }
 
+/// Outputs, gradients and running statistics, with and without an activation that takes no pass of its own; and outside of training.
+#[test]
+fn normalising_and_activating_at_once_is_one_after_the_other() {
+    let (device, dtype) = autodiff();
+    let field_type = permuted(C4);
+    let fields = field_type.len();
+    for function in [Nonlinearity::Elu(0.7), Nonlinearity::Relu] {
+        let activation = Pointwise::new(&field_type, function).unwrap();
+        let [together, apart] = [true, false].map(|together| {
+            let mut layer = InnerBatchNorm::build(&field_type, 0.1, (&device, dtype)).unwrap();
+            let number = |i: usize, from: f64| from + 0.3 * (i as f64).sin();
+            layer.set(
+                &(0..fields).map(|i| number(i, 1.0)).collect::<Vec<_>>(),
+                &(0..fields).map(|i| number(i, 0.1)).collect::<Vec<_>>(),
+            );
+            let activated = |layer: &InnerBatchNorm, x: Tensor<4>| {
+                if together { layer.forward_activated(x, &activation) } else { activation.forward(layer.forward(x)) }
+            };
+            let x = (probe(&layer, [2, 4, 5], 5) * 2.0 + 0.5).require_grad();
+            let y = activated(&layer, x.clone());
+            let gradients = (y.clone() * y.clone()).sum().backward();
+            let of = |parameter: Tensor<1>| values(parameter.grad(&gradients).unwrap());
+            let mut all =
+                vec![values(y), values(x.grad(&gradients).unwrap()), of(layer.gamma()), of(layer.beta().unwrap())];
+            all.extend([layer.running_mean().unwrap(), layer.running_var()].map(values));
+            let valid = layer.valid();
+            all.push(values(activated(&valid, probe(&valid, [2, 4, 5], 6))));
+            all
+        });
+        for (which, (a, b)) in together.iter().zip(&apart).enumerate() {
+            assert_eq!(a.len(), b.len());
+            // The same numbers; those of an ELU after a batch norm are rounded once less.
+            let close = a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-13 * (1.0 + b.abs()));
+            assert!(close, "{which} with {function:?}");
+        }
+    }
+}
+
 #[test]
 fn running_statistics_are_recorded_and_a_frozen_layer_leaves_them() {
     let (device, dtype) = autodiff();

@@ -45,7 +45,8 @@ impl PoolWindow {
 
 /// The maximum of every channel over a window, of what lies within the image.
 ///
-/// Where several pixels have it, the gradient goes to the first of them, row by row. Its position is not kept but found again.
+/// Where several pixels have it, the gradient goes to the first of them, row by row. Its position is not kept but found again. What is not a number is larger
+/// than every number; of several such pixels any may be given the gradient, and on GPUs each is given those of all its windows.
 ///
 /// # Shapes
 /// - `x`: `[batch, channels, height, width]`

@@ -203,22 +203,13 @@ pub(super) fn affine_gradient<F: Float>(
     vectors: [FlexTensor; 2],
     gradient: FlexTensor,
 ) -> (FlexTensor, FlexTensor) {
-    let vectors = vectors.map(contiguous);
-    let [mean, scale] = vectors.each_ref().map(numbers::<F>);
-    multiply_planes::<F>(x, gradient, |channel, x, gradient, sums| {
-        affine_gradient_plane(x, mean[channel], scale[channel], gradient, sums);
-    })
-}
-
-/// Multiplies a gradient, plane by plane, and gives two sums of every channel, `[2, channels]`.
-fn multiply_planes<F: Float>(
-    x: FlexTensor,
-    gradient: FlexTensor,
-    multiply: impl Fn(usize, &[F], &mut [F], &mut [F; 2]) + Sync,
-) -> (FlexTensor, FlexTensor) {
     let [_, channels, pixels] = shape(&x);
-    let (x, mut gradient) = (contiguous(x), contiguous(gradient));
-    let sums = change_planes(numbers(&x), own_numbers(&mut gradient), [channels, pixels], multiply);
+    let (x, vectors, mut gradient) = (contiguous(x), vectors.map(contiguous), contiguous(gradient));
+    let [mean, scale] = vectors.each_ref().map(numbers::<F>);
+    let (values, gradients) = (numbers::<F>(&x), own_numbers::<F>(&mut gradient));
+    let sums = change_planes(values, gradients, [channels, pixels], |channel, x, gradient, sums| {
+        affine_gradient_plane(x, mean[channel], scale[channel], gradient, sums);
+    });
     (gradient, tensor(rows(&sums), [2, channels]))
 }
 
