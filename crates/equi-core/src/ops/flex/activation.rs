@@ -77,9 +77,8 @@ pub(super) fn swish<F: Float>(x: FlexTensor) -> FlexTensor {
             swish_piece(values, output);
         }
     };
-    // SAFETY: there are as many numbers in the input as in the output, and one is written for each.
-    #[allow(unsafe_code)]
-    let output = unsafe { filled::<F>([values.len(), 1], fill) };
+    // There are as many numbers in the input as in the output, and one is written for each.
+    let output = filled::<F>([values.len(), 1], fill);
     output.reshape(shape)
 }
 
@@ -112,11 +111,8 @@ pub(super) fn bias_swish<F: Float>(x: FlexTensor, bias: FlexTensor) -> FlexTenso
             bias_swish_rows(values, bias, output);
         }
     };
-    // SAFETY: input and output have the same rows, of as many channels as the bias, and every row is written.
-    #[allow(unsafe_code)]
-    unsafe {
-        filled::<F>(shape, fill)
-    }
+    // Input and output have the same rows, of as many channels as the bias, and every row is written.
+    filled::<F>(shape, fill)
 }
 
 pub(super) fn bias_swish_gradient<F: Float>(

@@ -143,11 +143,8 @@ pub(super) fn combine<F: Float>(arguments: &Arguments, receivers: &Rows, senders
             output.chunks_mut(EDGES * terms.channels).enumerate().for_each(work);
         }
     };
-    // SAFETY: the output has a row for every edge, and every row is written.
-    #[allow(unsafe_code)]
-    unsafe {
-        filled::<F>(shape, fill)
-    }
+    // The output has a row for every edge, and every row is written.
+    filled::<F>(shape, fill)
 }
 
 pub(super) fn combine_gradient<F: Float>(

@@ -64,11 +64,8 @@ pub(super) fn gate<F: Float>(x: FlexTensor, weight: FlexTensor, bias: FlexTensor
             gate_rows(values, weight, bias, output);
         }
     };
-    // SAFETY: input and output have the same rows, of as many channels as the weight, and every row is written.
-    #[allow(unsafe_code)]
-    unsafe {
-        filled::<F>(shape, fill)
-    }
+    // Input and output have the same rows, of as many channels as the weight, and every row is written.
+    filled::<F>(shape, fill)
 }
 
 pub(super) fn gate_gradient<F: Float>(

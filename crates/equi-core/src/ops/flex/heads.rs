@@ -155,11 +155,8 @@ pub(super) fn head_products<F: Float>(
             product_rows(segment_values, values, ids, output, width, heads);
         }
     };
-    // SAFETY: there is an id and a row of values for every row of the output, of which every head is written.
-    #[allow(unsafe_code)]
-    unsafe {
-        filled::<F>([rows, heads], fill)
-    }
+    // There is an id and a row of values for every row of the output, of which every head is written.
+    filled::<F>([rows, heads], fill)
 }
 
 pub(super) fn head_sums<F: Float>(values: FlexTensor, weights: FlexTensor, segments: &Rows) -> FlexTensor {
@@ -195,9 +192,6 @@ pub(super) fn head_spread<F: Float>(segment_values: FlexTensor, weights: FlexTen
             spread_rows(segment_values, weights, ids, output, width, heads);
         }
     };
-    // SAFETY: there is an id and a row of weights for every row of the output, of which every channel is written.
-    #[allow(unsafe_code)]
-    unsafe {
-        filled::<F>([rows, components, width], fill)
-    }
+    // There is an id and a row of weights for every row of the output, of which every channel is written.
+    filled::<F>([rows, components, width], fill)
 }

@@ -34,41 +34,21 @@ pub(super) fn own_numbers<F: Float>(tensor: &mut FlexTensor) -> &mut [F] {
     tensor.storage_mut()
 }
 
-/// Bytes from which a tensor takes its memory from the pool.
-const POOLED: usize = 128 << 10;
-
-/// A tensor whose numbers `fill` writes into memory that nobody has cleared.
-///
-/// # Safety
-/// `fill` must write every number.
-#[allow(unsafe_code)] // Clearing the memory takes as long as filling it.
-pub(super) unsafe fn filled<F: Float>(shape: impl Into<Shape>, fill: impl FnOnce(&mut [MaybeUninit<F>])) -> FlexTensor {
+/// A tensor whose numbers `fill` writes into memory that nobody has cleared: what it leaves out is whatever was there.
+pub(super) fn filled<F: Float>(shape: impl Into<Shape>, fill: impl FnOnce(&mut [MaybeUninit<F>])) -> FlexTensor {
     let shape = shape.into();
-    let length = shape.num_elements();
-    if length * size_of::<F>() >= POOLED {
-        let mut memory = Unwritten::new(length);
-        fill(memory.numbers());
-        return memory.tensor(shape);
-    }
-    let mut numbers = Vec::with_capacity(length);
-    fill(&mut numbers.spare_capacity_mut()[..length]);
-    // SAFETY: the capacity is at least `length`, and the caller promises that `fill` has written that many.
-    unsafe { numbers.set_len(length) };
-    tensor(numbers, shape)
+    let mut memory = Unwritten::new(shape.num_elements());
+    fill(memory.numbers());
+    memory.tensor(shape)
 }
 
-/// A tensor whose numbers `fill` overwrites: it is given numbers of all sorts.
+/// The same for kernels that overwrite numbers of all sorts.
 pub(super) fn written<F: Float>(shape: impl Into<Shape>, fill: impl FnOnce(&mut [F])) -> FlexTensor {
     let shape = shape.into();
     let length = shape.num_elements();
-    if length * size_of::<F>() >= POOLED {
-        let mut buffer = Buffer::any::<F>(length);
-        fill(&mut buffer.numbers_mut()[..length]);
-        return pooled::<F>(buffer, shape);
-    }
-    let mut numbers = vec![F::ZERO; length];
-    fill(&mut numbers);
-    tensor(numbers, shape)
+    let mut buffer = Buffer::any::<F>(length);
+    fill(&mut buffer.numbers_mut()[..length]);
+    pooled::<F>(buffer, shape)
 }
 
 /// Memory of the pool that becomes a tensor when it is written.

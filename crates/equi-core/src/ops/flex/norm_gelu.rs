@@ -120,11 +120,8 @@ pub(super) fn norm_gelu<F: Float>(arguments: [FlexTensor; 3], epsilon: f64) -> F
             norm_gelu_rows(x, scale, shift, epsilon, output, shape[1]);
         }
     };
-    // SAFETY: input and output have the same rows, of as many channels as there are scales, and every row is written.
-    #[allow(unsafe_code)]
-    unsafe {
-        filled::<F>(shape, fill)
-    }
+    // Input and output have the same rows, of as many channels as there are scales, and every row is written.
+    filled::<F>(shape, fill)
 }
 
 pub(super) fn gradient<F: Float>(

@@ -134,11 +134,8 @@ pub(super) fn radial_network<F: Vectors>(x: FlexTensor, layers: [Tensors; 2], ep
             });
         });
     };
-    // SAFETY: every channel of every row is written, and the column of ones behind them.
-    #[allow(unsafe_code)]
-    unsafe {
-        filled::<F>([rows, columns], fill)
-    }
+    // Every channel of every row is written, and the column of ones behind them.
+    filled::<F>([rows, columns], fill)
 }
 
 /// The gradients by `x`, if it is needed, and by the two layers.

@@ -110,11 +110,8 @@ pub(super) fn gather<F: Float>(values: FlexTensor, segments: &Rows) -> FlexTenso
             gather_rows(values, ids, output, channels);
         }
     };
-    // SAFETY: there is an id for every row of the output, and every row is copied from the one it names.
-    #[allow(unsafe_code)]
-    unsafe {
-        filled::<F>([ids.len(), channels], fill)
-    }
+    // There is an id for every row of the output, and every row is copied from the one it names.
+    filled::<F>([ids.len(), channels], fill)
 }
 
 pub(super) fn sum<F: Float>(values: FlexTensor, segments: &Rows) -> FlexTensor {

@@ -149,16 +149,14 @@ impl ProductOps for Flex {
     }
 }
 
-#[allow(unsafe_code)] // Clearing the memory takes as long as filling it.
 fn harmonics_of<F: Vector>(points: FlexTensor, recursion: &HarmonicRecursion) -> FlexTensor {
     let points = contiguous(points);
     let recursion = Recursion::<F>::new(recursion);
     let shape = [dims(&points)[0], recursion.columns()];
-    // SAFETY: there is a row for every point, and every point's is written.
-    unsafe { filled::<F>(shape, |output| harmonics::forward(&recursion, numbers(&points), output)) }
+    // There is a row for every point, and every point's is written.
+    filled::<F>(shape, |output| harmonics::forward(&recursion, numbers(&points), output))
 }
 
-#[allow(unsafe_code)] // As above.
 fn harmonics_gradient_of<F: Vector>(
     points: FlexTensor,
     gradient: FlexTensor,
@@ -168,8 +166,8 @@ fn harmonics_gradient_of<F: Vector>(
     let recursion = Recursion::<F>::new(recursion);
     let rows = dims(&points)[0];
     let fill = |output: &mut [_]| harmonics::gradient(&recursion, numbers(&points), numbers(&gradient), output);
-    // SAFETY: there is a row for every point, and every point's is written.
-    unsafe { filled::<F>([rows, 3], fill) }
+    // There is a row for every point, and every point's is written.
+    filled::<F>([rows, 3], fill)
 }
 
 /// The arguments of a product `uvu`, of which `tensors` are the features, the second input and the weights.
@@ -200,14 +198,13 @@ fn uvu_arguments<'a, F: Vector>(
     arguments
 }
 
-#[allow(unsafe_code)] // Clearing the memory takes as long as filling it.
 fn uvu<F: Vector>(tensors: [FlexTensor; 3], couplings: &Couplings, graph: Option<[&Rows; 2]>) -> FlexTensor {
     let tensors = tensors.map(contiguous);
     let table = Table::<F>::new(couplings);
     let arguments = uvu_arguments(&tensors, &table, graph);
     let shape = [arguments.nodes()[0], table.columns[2]];
-    // SAFETY: the row of every node that receives is written.
-    unsafe { filled::<F>(shape, |output| uvu::multiply(&arguments, output)) }
+    // The row of every node that receives is written.
+    filled::<F>(shape, |output| uvu::multiply(&arguments, output))
 }
 
 fn uvu_gradient<F: Vector>(
@@ -254,13 +251,12 @@ fn uvw_arguments<'a, F: Vector>(tensors: &'a [FlexTensor; 3], couplings: &Coupli
     uvw::Arguments::new(couplings, x, y, w, edges)
 }
 
-#[allow(unsafe_code)] // Clearing the memory takes as long as filling it.
 fn uvw<F: Vector>(tensors: [FlexTensor; 3], couplings: &Couplings) -> FlexTensor {
     let tensors = tensors.map(contiguous);
     let arguments = uvw_arguments::<F>(&tensors, couplings);
     let shape = [dims(&tensors[0])[0], couplings.columns()[2]];
-    // SAFETY: every row is written.
-    unsafe { filled::<F>(shape, |output| uvw::multiply(&arguments, output)) }
+    // Every row is written.
+    filled::<F>(shape, |output| uvw::multiply(&arguments, output))
 }
 
 fn uvw_gradient<F: Vector>(
