@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::backend::Dispatch;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
 use super::{FeatureMapOps, channel_moments};
 
@@ -30,6 +30,19 @@ impl ChannelBlocks {
     /// Channels of all blocks.
     pub fn channels(&self) -> usize {
         self.0.iter().sum()
+    }
+
+    /// The size of all blocks, where they have one.
+    pub(super) fn uniform(&self) -> Option<usize> {
+        let size = *self.0.first()?;
+        self.0.iter().all(|other| *other == size).then_some(size)
+    }
+
+    /// 1 where the channel lies in the block, `[channels, blocks]`.
+    pub(super) fn members(&self) -> Vec<f64> {
+        let row = |block: usize| (0..self.0.len()).map(move |other| f64::from(u8::from(other == block)));
+        let rows = self.0.iter().enumerate().flat_map(|(block, &size)| std::iter::repeat_n(block, size).flat_map(row));
+        rows.collect()
     }
 }
 
@@ -81,29 +94,24 @@ pub fn batch_norm(x: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, norm: &BatchN
 /// Of a block: the mean of the means of its channels, and of their variances and squared distances from it.
 fn block_moments(x: Tensor<4>, blocks: &ChannelBlocks) -> (Tensor<1>, Tensor<1>) {
     let (means, variances) = channel_moments(x);
-    let sizes = blocks.sizes();
-    if sizes.iter().all(|&size| size == 1) {
-        return (means, variances);
+    let (count, channels) = (blocks.sizes().len(), blocks.channels());
+    if let Some(size) = blocks.uniform() {
+        let rows = |x: Tensor<1>| x.reshape([count, size]);
+        let mean = rows(means.clone()).mean_dim(1);
+        let distance = rows(means) - mean.clone();
+        let variance = (rows(variances) + distance.clone() * distance).mean_dim(1);
+        return (mean.squeeze_dim(1), variance.squeeze_dim(1));
     }
-    let of_block = |means: Tensor<2>, variances: Tensor<2>| {
-        let mean = means.clone().mean_dim(1);
-        let distance = means - mean.clone();
-        let variance = (variances + distance.clone() * distance).mean_dim(1);
-        (mean.squeeze_dim::<1>(1), variance.squeeze_dim::<1>(1))
+    let upload = |numbers: Vec<f64>, shape: [usize; 2]| {
+        let data = TensorData::new::<f64, _>(numbers, shape).convert_dtype(means.dtype());
+        Tensor::<2>::from_data(data, (&means.device(), means.dtype()))
     };
-    if sizes.iter().all(|size| *size == sizes[0]) {
-        let rows = |x: Tensor<1>| x.reshape([sizes.len(), sizes[0]]);
-        return of_block(rows(means), rows(variances));
-    }
-    let mut first = 0;
-    let (mean, variance): (Vec<_>, Vec<_>) = sizes
-        .iter()
-        .map(|&size| {
-            let row = |x: &Tensor<1>| x.clone().narrow(0, first, size).reshape([1, size]);
-            let moments = of_block(row(&means), row(&variances));
-            first += size;
-            moments
-        })
-        .unzip();
-    (Tensor::cat(mean, 0), Tensor::cat(variance, 0))
+    let members = upload(blocks.members(), [channels, count]);
+    let shares = upload(blocks.sizes().iter().map(|&size| (size as f64).recip()).collect(), [1, count]);
+    let column = |x: Tensor<1>| x.reshape([channels, 1]);
+    let mean_of = |x: Tensor<2>| (x * members.clone()).sum_dim(0) * shares.clone();
+    let mean = mean_of(column(means.clone()));
+    let distance = column(means.clone()) - (mean.clone() * members.clone()).sum_dim(1);
+    let variance = mean_of(column(variances) + distance.clone() * distance);
+    (mean.squeeze_dim(0), variance.squeeze_dim(0))
 }

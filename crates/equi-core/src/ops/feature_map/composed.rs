@@ -159,34 +159,30 @@ fn mean_and_inverse<B: Backend>(moments: FloatTensor<B>, epsilon: f64) -> [Float
 
 /// `[blocks]` to `[channels]`: the same number for every channel of a block.
 fn spread<B: Backend>(of_blocks: FloatTensor<B>, blocks: &ChannelBlocks) -> FloatTensor<B> {
-    let sizes = blocks.sizes();
-    let part = |first: usize, count: usize, size: usize| {
-        let part = B::float_slice(of_blocks.clone(), &[(first..first + count).into()]);
-        let column = B::float_reshape(part, [count, 1].into());
-        B::float_reshape(B::float_expand(column, [count, size].into()), [count * size].into())
+    let (count, channels) = (blocks.sizes().len(), blocks.channels());
+    let all = match blocks.uniform() {
+        Some(size) => B::float_expand(B::float_reshape(of_blocks, [count, 1].into()), [count, size].into()),
+        None => {
+            let members = vector::<B>(blocks.members(), &of_blocks);
+            let row = B::float_reshape(of_blocks, [1, count].into());
+            B::float_sum_dim(B::float_mul(B::float_reshape(members, [channels, count].into()), row), 1)
+        }
     };
-    if sizes.iter().all(|size| *size == sizes[0]) {
-        return part(0, sizes.len(), sizes[0]);
-    }
-    B::float_cat(sizes.iter().enumerate().map(|(block, &size)| part(block, 1, size)).collect(), 0)
+    B::float_reshape(all, [channels].into())
 }
 
 /// `[channels]` to `[blocks]`: the sum over each block.
 fn block_sums<B: Backend>(of_channels: FloatTensor<B>, blocks: &ChannelBlocks) -> FloatTensor<B> {
-    let sizes = blocks.sizes();
-    let part = |first: usize, count: usize, size: usize| {
-        let part = B::float_slice(of_channels.clone(), &[(first..first + count * size).into()]);
-        B::float_reshape(B::float_sum_dim(B::float_reshape(part, [count, size].into()), 1), [count].into())
+    let (count, channels) = (blocks.sizes().len(), blocks.channels());
+    let sums = match blocks.uniform() {
+        Some(size) => B::float_sum_dim(B::float_reshape(of_channels, [count, size].into()), 1),
+        None => {
+            let members = vector::<B>(blocks.members(), &of_channels);
+            let column = B::float_reshape(of_channels, [channels, 1].into());
+            B::float_sum_dim(B::float_mul(B::float_reshape(members, [channels, count].into()), column), 0)
+        }
     };
-    if sizes.iter().all(|size| *size == sizes[0]) {
-        return part(0, sizes.len(), sizes[0]);
-    }
-    let mut first = 0;
-    let parts = sizes.iter().map(|&size| {
-        first += size;
-        part(first - size, 1, size)
-    });
-    B::float_cat(parts.collect(), 0)
+    B::float_reshape(sums, [count].into())
 }
 
 /// Numbers like those of `like`.
