@@ -274,7 +274,7 @@ TITLE = "EGNN beside PyTorch"
 
 # name -> what it is, and the timed repetitions in one turn: a turn takes about a second or two.
 WORKLOADS = {
-    "nbody": ("100 graphs of 5 nodes, 2,000 edges, 64 features, 4 layers, velocities, 2 edge attributes", {"forward": 40, "step": 15}),
+    "nbody": ("100 graphs of 5 nodes, 2,000 edges, 64 features, 4 layers, velocities, 2 edge attributes", {"forward": 200, "step": 60}),
     "qm9": ("96 graphs of 18 nodes, 29,376 edges, 128 features, 7 layers, invariant, attention", {"forward": 2, "step": 1}),
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use equi::core::o3::{Irreps, MulIrrep, SphericalHarmonics};
+use equi::core::ops::inner_product;
 use equi::layers::import::StateDict;
 use equi::layers::o3::{ConnectionMode, Instruction, TensorProduct, TensorProductConfig};
 
@@ -108,8 +109,7 @@ impl Loaded {
     }
 
     fn gradients(&self) -> Vec<(String, Tensor<2>)> {
-        let loss = (self.layer.forward(&self.leaves) * self.cotangent.clone()).sum();
-        let gradients = loss.backward();
+        let gradients = inner_product(self.layer.forward(&self.leaves), self.cotangent.clone()).backward();
         let gradient = |leaf: &Tensor<2>| leaf.grad(&gradients).expect("the output depends on all inputs");
         self.leaves.iter().map(|(name, leaf)| (name.clone(), gradient(leaf))).collect()
     }

@@ -32,9 +32,9 @@ def options(parser):
     return given
 
 
-def gradients(loss, named):
-    """Zeros where a tensor does not enter the loss."""
-    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+def gradients(output, named, cotangent=None):
+    """Of a loss, or of `sum(output * cotangent)`, by PyTorch's own way to begin there; zeros where a tensor does not enter."""
+    found = torch.autograd.grad(output, list(named.values()), cotangent, allow_unused=True)
     return {k: torch.zeros_like(t) if g is None else g for (k, t), g in zip(named.items(), found)}
 
 

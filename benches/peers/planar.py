@@ -38,7 +38,7 @@ SHAPES = "16 -> 16 regular fields, kernel 5, padding 2, 16 images of 28 x 28"
 WORKLOADS = {
     "c8": (f"R2Conv of C8, {SHAPES}", LAYER),
     "d4": (f"R2Conv of D4, {SHAPES}", LAYER),
-    "network": ("C8 network of `equi compare mnist-rot`, 64 images of 29 x 29", {"step": 10, "exported": 25}),
+    "network": ("C8 network of `equi compare mnist-rot`, 64 images of 29 x 29", {"step": 30, "exported": 60}),
 }
 
 # name -> (fields, images, pixels of a side); of the network, fields after the first convolution.
@@ -192,7 +192,7 @@ class Convolution:
     def backward(self):
         out = self.layer(steerable.GeometricTensor(self.leaf, self.layer.in_type)).tensor
         leaves = {"x": self.leaf, "weights": self.layer.weights, "bias": self.layer.bias}
-        return gradients((out * self.cotangent).sum(), leaves)
+        return gradients(out, leaves, self.cotangent)
 
     def results(self):
         return {"out": self.forward()} | {f"grad.{k}": g for k, g in self.backward().items()}
@@ -216,7 +216,7 @@ class Dense(Convolution):
 
     def backward(self):
         leaves = {"x": self.leaf, "filter": self.filter, "bias": self.bias}
-        return gradients((self.convolved(self.leaf) * self.cotangent).sum(), leaves)
+        return gradients(self.convolved(self.leaf), leaves, self.cotangent)
 
     def results(self):
         """By weights and bias of the layer, to compare."""

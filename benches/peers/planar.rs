@@ -10,6 +10,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Device, Gradients, Int, Tensor, TensorData};
 use equi::core::FieldType;
 use equi::core::group::{C8, D4, Group};
+use equi::core::ops::inner_product;
 use equi::layers::import::StateDict;
 use equi::layers::planar::{FoldedR2Conv, R2Conv, R2ConvConfig};
 use equi::train::fit::Classifier;
@@ -111,7 +112,7 @@ impl Convolution {
 
     /// By the input, the weights and the bias.
     fn gradients(&self) -> (Tensor<4>, [Tensor<1>; 2]) {
-        let gradients = (self.layer.forward(self.x.clone()) * self.cotangent.clone()).sum().backward();
+        let gradients = inner_product(self.layer.forward(self.x.clone()), self.cotangent.clone()).backward();
         let bias = self.layer.bias.as_ref().expect("regular fields have one");
         let parameters =
             [&self.layer.weights, bias].map(|p| p.val().grad(&gradients).expect("the output depends on it"));

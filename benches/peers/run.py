@@ -115,12 +115,14 @@ def agree(peers, theirs, workload, folder):
 
 
 def rounds(peers, workload, what, repetitions, count):
-    """{peer: [seconds of each round]}, a round being the median of the repetitions in one turn, after one that is not counted."""
+    """{peer: [seconds of each round]}, a round being the median of the repetitions in one turn, after some that are not counted: until caches
+    and threads are those of this process again."""
     seconds = {peer.name: [] for peer in peers}
+    warm = 1 + repetitions // 10
     for number in range(count):
         for peer in peers if number % 2 == 0 else peers[::-1]:
-            times = [float(s) for s in peer.ask(what, workload, repetitions + 1).split()]
-            seconds[peer.name].append(statistics.median(times[1:]))
+            times = [float(s) for s in peer.ask(what, workload, warm + repetitions).split()]
+            seconds[peer.name].append(statistics.median(times[warm:]))
     return seconds
 
 
@@ -211,8 +213,8 @@ def table(report):
         f"{'' if report['device'] == 'cpu' else ', PyTorch on ' + report['device']}.",
         f"Written by `{report['command']}`, commit {report['commit']}.",
         "",
-        f"{report['rounds']} rounds, each side in turn in every round; a round counts the median of its repetitions after one that is "
-        "not counted. Ratios are taken within a round. Memory is the peak of the resident set in the turns of that row, weights "
+        f"{report['rounds']} rounds, each side in turn in every round; a round counts the median of its repetitions after the first, "
+        "one and a tenth of them, that are not counted. Ratios are taken within a round. Memory is the peak of the resident set in the turns of that row, weights "
         "included, in processes that do nothing else.",
     ]
     if any(name.endswith(RETAINED) for result in report["results"] for name in result["peers"]):

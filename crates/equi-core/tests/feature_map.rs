@@ -2,51 +2,17 @@
 
 #![cfg(any(feature = "flex", feature = "wgpu"))]
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+mod common;
+
+use burn::tensor::{DType, Device, Tensor};
 use equi_core::ops::{
     BatchNorm, ChannelBlocks, PoolWindow, batch_norm, channel_affine, channel_moments, elu, max_pool2d,
 };
 
-/// A device, a precision, and the relative error that rounding causes there.
-struct Setting {
-    name: &'static str,
-    device: Device,
-    dtype: DType,
-    tolerance: f64,
-}
+use common::{Setting, assert_close, numbers, upload, values};
 
 fn settings() -> Vec<Setting> {
-    vec![
-        #[cfg(feature = "flex")]
-        Setting { name: "flex f32", device: Device::flex(), dtype: DType::F32, tolerance: 1e-6 },
-        #[cfg(feature = "flex")]
-        Setting { name: "flex f64", device: Device::flex(), dtype: DType::F64, tolerance: 1e-15 },
-        #[cfg(feature = "wgpu")]
-        Setting {
-            name: "wgpu f32",
-            device: Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
-            dtype: DType::F32,
-            tolerance: 1e-6,
-        },
-    ]
-}
-
-/// Numbers without a pattern in f32, between -4 and 4.
-fn numbers(count: usize, seed: u64) -> Vec<f64> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        f64::from((((state >> 11) as f64 / (1u64 << 53) as f64) * 8.0 - 4.0) as f32)
-    };
-    (0..count).map(|_| next()).collect()
-}
-
-fn upload<const D: usize>(values: &[f64], shape: [usize; D], device: &Device, dtype: DType) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(values.to_vec(), shape).convert_dtype(dtype), (device, dtype))
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().convert::<f64>().try_to_vec().unwrap()
+    common::settings(1e-6, 1e-15, 1e-6)
 }
 
 /// Output, and gradient of `sum(w y)` by the input.
@@ -62,15 +28,6 @@ fn both<const D: usize>(
     let weights = upload(&numbers(y.shape().num_elements(), 9), y.dims(), &device, setting.dtype);
     let gradients = (y.clone() * weights).sum().backward();
     [values(y), values(x.grad(&gradients).unwrap())]
-}
-
-fn assert_close(what: &str, setting: &Setting, given: &[f64], wanted: &[f64]) {
-    assert_eq!(given.len(), wanted.len());
-    let largest = wanted.iter().fold(1.0_f64, |largest, x| largest.max(x.abs()));
-    for (given, wanted) in given.iter().zip(wanted) {
-        let error = (given - wanted).abs() / largest;
-        assert!(error <= setting.tolerance, "{}, {what}: {given} where {wanted} is wanted", setting.name);
-    }
 }
 
 #[test]

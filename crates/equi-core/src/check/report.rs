@@ -8,6 +8,7 @@ use super::measure::{largest, norm, ratio, values, worst};
 use crate::action;
 use crate::field::FieldType;
 use crate::group::{Element, Group, Subgroup};
+use crate::ops::inner_product;
 
 /// The error of one group element.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,8 +98,7 @@ pub fn gradients(map: &impl FieldMap, group: Group, input: Tensor<4>) -> Equivar
     let input = if input.is_autodiff() { input } else { input.autodiff() };
     let gradient = |x: Tensor<4>, v: Tensor<4>| {
         let x = x.detach().require_grad();
-        let loss = (map.forward(x.clone()) * v).sum();
-        x.grad(&loss.backward()).expect("the output depends on the input")
+        x.grad(&inner_product(map.forward(x.clone()), v).backward()).expect("the output depends on the input")
     };
     let shape = map.forward(input.clone()).dims();
     let cotangent = normal(shape, &input.device(), input.dtype(), 1);

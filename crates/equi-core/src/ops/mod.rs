@@ -17,6 +17,8 @@ mod feature_map;
 #[cfg(feature = "flex")]
 mod flex;
 mod heads;
+#[cfg_attr(feature = "ndarray", allow(deprecated))] // Burn recommends flex; users ask for ndarray nevertheless.
+mod inner_product;
 mod kept;
 mod memory;
 mod message_network;
@@ -35,6 +37,7 @@ pub use feature_map::{
     BatchNorm, ChannelBlocks, FeatureMapOps, PoolWindow, batch_norm, channel_affine, channel_moments, elu, max_pool2d,
 };
 pub use heads::{head_products, head_sums};
+pub use inner_product::{InnerProductOps, inner_product};
 pub use kept::Kept;
 pub use memory::{release_memory, retain_memory};
 pub use message_network::{BackendMessages, MessageNetwork, OptionalTensors, ShiftNetwork, message_network};

@@ -7,6 +7,7 @@ mod feature_map;
 mod float;
 mod gate;
 mod heads;
+mod inner_product;
 mod layers;
 mod memory;
 mod message_network;
