@@ -187,6 +187,45 @@ fn perceptron_is_its_formula() {
     }
 }
 
+/// Cut out of the middle of a wider tensor, and at its end, surrounded by what is not a number: rows are read where they are, and nothing else may count.
+#[test]
+fn parts_of_other_tensors_are_themselves() {
+    for setting in &settings() {
+        for &[rows, inputs, hidden] in &SIZES[setting.sizes.clone()] {
+            let surrounded = |values: &Tensor<2>, [above, below]: [usize; 2]| {
+                let [rows, columns] = values.dims();
+                let options = (&values.device(), values.dtype());
+                let nothing = |rows, columns| Tensor::<2>::full([rows, columns], f64::NAN, options);
+                let wide = Tensor::cat(vec![nothing(rows, 3), values.clone(), nothing(rows, below)], 1);
+                let width = 3 + columns + below;
+                let all = Tensor::cat(vec![nothing(above, width), wide, nothing(below, width)], 0);
+                all.narrow(0, above, rows).narrow(1, 3, columns)
+            };
+            let network = |x: Tensor<2>, second: Tensor<2>, given: &[Tensor<2>]| {
+                let map = linear(x.clone(), given[2].clone(), None);
+                let network = perceptron(Perceptron {
+                    inputs: vec![(x, given[2].clone()), (second, given[3].clone())],
+                    bias: given[4].clone().squeeze_dim(0),
+                    output: given[5].clone(),
+                    output_bias: None,
+                    residual: true,
+                });
+                Tensor::cat(vec![map, network], 1)
+            };
+            let shapes = [[rows, inputs], [rows, 5], [inputs, hidden], [5, hidden], [1, hidden], [hidden, inputs]];
+            for place in [[0, 0], [2, 1]] {
+                assert_operation(
+                    setting,
+                    &format!("parts of other tensors, {:?}", [rows, inputs, hidden]),
+                    &shapes,
+                    |given| network(surrounded(&given[0], place), surrounded(&given[1], place), given),
+                    |given| network(given[0].clone(), given[1].clone(), given),
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_empty_is_zero_or_the_rest() {
     for setting in &settings() {

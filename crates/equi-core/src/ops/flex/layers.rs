@@ -60,6 +60,11 @@ pub(super) fn parts<F, const N: usize>(mut numbers: &mut [F], lengths: [usize; N
     lengths.map(|length| numbers.split_off_mut(..length).expect("as long as all parts"))
 }
 
+/// `count` pieces of `size` numbers, or `count` empty ones of nothing.
+pub(super) fn split<T>(numbers: &mut [T], size: usize, count: usize) -> Vec<&mut [T]> {
+    if numbers.is_empty() { (0..count).map(|_| &mut [][..]).collect() } else { numbers.chunks_mut(size).collect() }
+}
+
 /// Out of the layout of pieces of work.
 pub(super) fn matrix<F: Float>(numbers: &[F], [rows, columns]: [usize; 2]) -> Vec<F> {
     let mut all = Vec::with_capacity(rows * columns);

@@ -5,6 +5,8 @@
 //! one that many products share. Nothing is copied, and whole tiles are computed: what is beyond the last row and column of a matrix must be there, and may
 //! be anything.
 
+use std::borrow::Cow;
+
 use pulp::Simd;
 use pulp::bytemuck::Pod;
 
@@ -75,19 +77,28 @@ macro_rules! lanes {
 lanes!(f32, f32s, splat_f32s, mul_add_e_f32s, add_f32s);
 lanes!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s);
 
+/// Bytes of a row at most of a matrix that is read where it is: with longer ones, the rows of a panel would have the same few places in the cache.
+const NARROW: usize = 256;
+
 /// A matrix as the factor on the right, panel by panel.
-pub(super) struct Panels<F> {
-    /// From `first` on, which begins a line of the cache.
-    numbers: Vec<F>,
+pub(super) struct Panels<'a, F: Clone> {
+    /// From the first number of the first panel on; packed ones begin with a line of the cache.
+    numbers: Cow<'a, [F]>,
     first: usize,
+    /// From one row of a panel to the next, and from one panel to the next.
+    stride: usize,
+    panel: usize,
     depth: usize,
     columns: usize,
 }
 
-impl<F: Float> Panels<F> {
-    /// `matrix [depth, columns]`
-    pub(super) fn new(matrix: &[F], [depth, columns]: [usize; 2]) -> Self {
-        Self::filled([depth, columns], |first, width, panel| {
+impl<'a, F: Float> Panels<'a, F> {
+    /// `matrix [depth, columns]`: where it is, if its rows are whole panels and short, else packed.
+    pub(super) fn new(matrix: &'a [F], [depth, columns]: [usize; 2]) -> Self {
+        if columns.is_multiple_of(PANEL) && columns * size_of::<F>() <= NARROW {
+            return Self { numbers: matrix.into(), first: 0, stride: columns, panel: PANEL, depth, columns };
+        }
+        Self::packed([depth, columns], |first, width, panel| {
             for (row, panel) in matrix.chunks_exact(columns).zip(panel.chunks_exact_mut(PANEL)) {
                 panel[..width].copy_from_slice(&row[first..first + width]);
             }
@@ -96,7 +107,7 @@ impl<F: Float> Panels<F> {
 
     /// The transpose of `matrix [columns, depth]`.
     pub(super) fn transposed(matrix: &[F], [columns, depth]: [usize; 2]) -> Self {
-        Self::filled([depth, columns], |first, width, panel| {
+        Self::packed([depth, columns], |first, width, panel| {
             for (column, row) in matrix.chunks_exact(depth).skip(first).take(width).enumerate() {
                 for (&number, panel) in row.iter().zip(panel.chunks_exact_mut(PANEL)) {
                     panel[column] = number;
@@ -106,7 +117,7 @@ impl<F: Float> Panels<F> {
     }
 
     /// Panels of zeros, each filled by `fill`, which is given its first column and how many it has.
-    fn filled([depth, columns]: [usize; 2], fill: impl Fn(usize, usize, &mut [F])) -> Self {
+    fn packed([depth, columns]: [usize; 2], fill: impl Fn(usize, usize, &mut [F])) -> Self {
         let length = depth * columns.next_multiple_of(PANEL);
         let mut numbers = vec![F::ZERO; length + LINE];
         let line = numbers.as_ptr().align_offset(LINE).min(LINE);
@@ -114,20 +125,25 @@ impl<F: Float> Panels<F> {
             let first = panel * PANEL;
             fill(first, PANEL.min(columns - first), numbers);
         }
-        Self { numbers, first: line, depth, columns }
+        Self { numbers: numbers.into(), first: line, stride: PANEL, panel: depth * PANEL, depth, columns }
     }
 }
 
 /// `C = A B`, or `C += A B`, for `rows` rows of `A` and `C`.
 pub(super) fn multiply<F: Lanes>(rows: usize, a: &[F], a_stride: usize, b: &Panels<F>, c: &mut [F], add: bool) {
-    let Panels { numbers, first, depth, columns } = b;
-    let b = Right { numbers: &numbers[*first..], stride: PANEL, panel: depth * PANEL };
+    let Panels { numbers, first, stride: b_stride, panel, depth, columns } = b;
+    let b = Right { numbers: &numbers[*first..], stride: *b_stride, panel: *panel };
     dispatch([rows, *depth, *columns], Left { numbers: a, row: a_stride, step: 1 }, b, c, stride(*columns), add);
 }
 
-/// `C += A^T B` for `A [rows, across]` and `B [rows, columns]`, both in pieces of work.
-pub(super) fn multiply_transposed<F: Lanes>([rows, across, columns]: [usize; 3], a: &[F], b: &[F], c: &mut [F]) {
-    let a = Left { numbers: a, row: 1, step: stride(across) };
+/// `C += A^T B` for `A [rows, across]`, and `B [rows, columns]` in a piece of work.
+pub(super) fn multiply_transposed<F: Lanes>(
+    [rows, across, columns]: [usize; 3],
+    [a, b]: [&[F]; 2],
+    a_stride: usize,
+    c: &mut [F],
+) {
+    let a = Left { numbers: a, row: 1, step: a_stride };
     let b = Right { numbers: b, stride: stride(columns), panel: PANEL };
     dispatch([across, rows, columns], a, b, c, stride(columns), true);
 }

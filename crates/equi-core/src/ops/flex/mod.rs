@@ -22,6 +22,7 @@ mod radial_product;
 mod segments;
 mod simd;
 mod steerable_conv;
+mod strided;
 mod team;
 
 use burn::backend::Flex;

@@ -1,16 +1,18 @@
 //! `linear_rows` and `perceptron` on flex: rows in pieces that stay in the cache.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 
 use super::float::Float;
-use super::layers::{UnitSums, activate, activate_with_slopes, back_through_silu, matrix, parts};
-use super::memory::{contiguous, dims, numbers, tensor};
-use super::microkernel::{Lanes, Panels, multiply, multiply_transposed, room, stride};
+use super::layers::{UnitSums, activate, activate_with_slopes, back_through_silu, matrix, parts, split};
+use super::memory::{Unwritten, contiguous, dims, numbers, tensor};
+use super::microkernel::{Lanes, Panels, SPARE, multiply, multiply_transposed, room, stride};
 use super::pieces::{for_each, with_scratch};
 use super::simd::kernel;
+use super::strided::{Strided, in_rows};
 use crate::ops::message_network::OptionalTensors;
 use crate::ops::perceptron::{ARGUMENTS, BackendPerceptron};
 
@@ -22,33 +24,77 @@ const UNITS: usize = 16;
 
 kernel! {
     /// Into the layout of pieces of work.
-    fn load<'a, F | S>(rows: &'a [F], columns: usize, piece: &'a mut [F]) {
-        for (row, piece) in rows.chunks_exact(columns).zip(piece.chunks_exact_mut(stride(columns))) {
+    fn load<'a, F | S>(rows: Strided<'a, F>, piece: &'a mut [F]) {
+        let columns = rows.columns;
+        for (row, piece) in rows.rows().zip(piece.chunks_exact_mut(stride(columns))) {
             piece[..columns].copy_from_slice(row);
         }
     }
 }
 
 kernel! {
-    /// Out of it, plus a bias and the numbers that are there.
-    fn add<'a, F | S>(piece: &'a [F], bias: &'a [F], rows: &'a mut [F]) {
+    /// Out of it, plus a bias.
+    fn store<'a, F | S>(piece: &'a [F], bias: &'a [F], rows: &'a mut [MaybeUninit<F>]) {
         for (piece, row) in piece.chunks_exact(stride(bias.len())).zip(rows.chunks_exact_mut(bias.len())) {
             for ((row, &piece), &bias) in row.iter_mut().zip(piece).zip(bias) {
-                *row += piece + bias;
+                row.write(piece + bias);
             }
         }
     }
 }
 
 kernel! {
-    /// Adds up rows that lie side by side.
-    fn add_up<'a, F | S>(rows: &'a [F], sum: &'a mut [F]) {
-        for row in rows.chunks_exact(sum.len()) {
+    /// Out of it, plus a bias and other rows.
+    fn store_sum<'a, F | S>(piece: &'a [F], bias: &'a [F], others: Strided<'a, F>, rows: &'a mut [MaybeUninit<F>]) {
+        let pieces = piece.chunks_exact(stride(bias.len()));
+        for ((piece, other), row) in pieces.zip(others.rows()).zip(rows.chunks_exact_mut(bias.len())) {
+            for (((row, &piece), &bias), &other) in row.iter_mut().zip(piece).zip(bias).zip(other) {
+                row.write(other + (piece + bias));
+            }
+        }
+    }
+}
+
+kernel! {
+    /// Adds up `count` rows.
+    fn add_up<'a, F | S>(rows: Strided<'a, F>, count: usize, sum: &'a mut [F]) {
+        for row in rows.rows().take(count) {
             for (sum, &row) in sum.iter_mut().zip(row) {
                 *sum += row;
             }
         }
     }
+}
+
+/// `count` rows as the factor on the left of a product, with the numbers from one row to the next: where they are, if there is more of the tensor to read beyond
+/// them, else in `piece`. `beyond` is up to where whole tiles read.
+fn left<'a, F: Float>(rows: Strided<'a, F>, count: usize, beyond: usize, piece: &'a mut [F]) -> (&'a [F], usize) {
+    if rows.numbers.len() >= beyond {
+        return (rows.numbers, rows.stride);
+    }
+    load(Strided { numbers: &rows.numbers[..(count - 1) * rows.stride + rows.columns], ..rows }, piece);
+    (piece, stride(rows.columns))
+}
+
+/// `C = A B`, or `C += A B`, for `count` rows of a tensor.
+fn times<F: Lanes>(rows: Strided<F>, count: usize, panels: &Panels<F>, piece: &mut [F], products: &mut [F], add: bool) {
+    let beyond = (count + SPARE - 1) * rows.stride + rows.columns;
+    let (a, a_stride) = left(rows, count, beyond, piece);
+    multiply(count, a, a_stride, panels, products, add);
+}
+
+/// `C += A^T B` for `count` rows of a tensor.
+fn transposed_times<F: Lanes>(
+    rows: Strided<F>,
+    count: usize,
+    piece: &mut [F],
+    by_products: &[F],
+    columns: usize,
+    sums: &mut [F],
+) {
+    let beyond = (count - 1) * rows.stride + rows.columns + SPARE;
+    let (a, a_stride) = left(rows, count, beyond, piece);
+    multiply_transposed([count, rows.columns, columns], [a, by_products], a_stride, sums);
 }
 
 /// All rows in units of as many pieces. Units depend on the number of rows only, so sums over them are the same with any number of threads.
@@ -68,22 +114,21 @@ fn at_once(rows: usize) -> usize {
 }
 
 pub(super) fn linear<F: Lanes>(x: FlexTensor, weight: FlexTensor, bias: OptionalTensors<Flex>) -> FlexTensor {
-    let (x, weight) = (contiguous(x), contiguous(weight));
+    let (x, weight) = (in_rows(x), contiguous(weight));
     let bias = bias.map::<Flex>(&mut contiguous);
     let ([rows, inputs], [_, outputs]) = (dims(&x), dims(&weight));
     let zeros = vec![F::ZERO; outputs];
     let bias = bias.tensors()[0].map_or(&zeros[..], numbers);
-    let (x, panels) = (numbers::<F>(&x), Panels::new(numbers::<F>(&weight), [inputs, outputs]));
-    let mut output = vec![F::ZERO; rows * outputs];
-    let work: Vec<_> = x.chunks(PIECE * inputs).zip(output.chunks_mut(PIECE * outputs)).collect();
-    for_each(work, rows * inputs * outputs, |(x, output)| {
+    let (x, panels) = (Strided::<F>::of(&x), Panels::new(numbers::<F>(&weight), [inputs, outputs]));
+    let mut output = Unwritten::new(rows * outputs);
+    let work: Vec<_> = units(rows, 1).into_iter().zip(output.numbers().chunks_mut(PIECE * outputs)).collect();
+    for_each(work, rows * inputs * outputs, |(rows, output)| {
         with_scratch([room(PIECE, inputs), room(PIECE, outputs)], |[piece, products]| {
-            load(x, inputs, piece);
-            multiply(x.len() / inputs, piece, stride(inputs), &panels, products, false);
-            add(products, bias, output);
+            times(x.from(rows.start), rows.len(), &panels, piece, products, false);
+            store(products, bias, output);
         });
     });
-    tensor(output, [rows, outputs])
+    output.tensor([rows, outputs])
 }
 
 pub(super) fn linear_gradient<F: Lanes>(
@@ -92,16 +137,16 @@ pub(super) fn linear_gradient<F: Lanes>(
     gradient: FlexTensor,
     needed: [bool; 3],
 ) -> Vec<Option<FlexTensor>> {
-    let (x, weight, gradient) = (contiguous(x), contiguous(weight), contiguous(gradient));
+    let (x, weight, gradient) = (in_rows(x), contiguous(weight), in_rows(gradient));
     let ([rows, inputs], [_, outputs]) = (dims(&x), dims(&weight));
-    let (x, gradient) = (numbers::<F>(&x), numbers::<F>(&gradient));
+    let (x, gradient) = (Strided::<F>::of(&x), Strided::<F>::of(&gradient));
     let transposed = Panels::transposed(numbers::<F>(&weight), [inputs, outputs]);
     let units = units(rows, at_once(rows));
     let lengths = [room(inputs, outputs), outputs];
     let each = lengths[0] + lengths[1];
     let mut sums = UnitSums::new::<F>(each, units.len());
-    let mut by_x = vec![F::ZERO; rows * inputs];
-    let by_rows = by_x.chunks_mut(units[0].len() * inputs);
+    let mut by_x = Unwritten::new(if needed[0] { rows * inputs } else { 0 });
+    let by_rows = split(by_x.numbers(), units[0].len() * inputs, units.len());
     let work: Vec<_> = units.iter().zip(by_rows).zip(sums.split()).collect();
     let zeros = vec![F::ZERO; inputs];
     for_each(work, 2 * rows * inputs * outputs, |((unit, by_x), by_weights)| {
@@ -110,25 +155,23 @@ pub(super) fn linear_gradient<F: Lanes>(
         let lengths = [room(PIECE, inputs), room(PIECE, outputs), room(PIECE, inputs)];
         with_scratch(lengths, |[piece, by_products, products]| {
             for rows in pieces(unit) {
-                let count = rows.len();
-                let gradient = &gradient[rows.start * outputs..rows.end * outputs];
-                load(gradient, outputs, by_products);
+                let (count, gradient) = (rows.len(), gradient.from(rows.start));
+                load(gradient, &mut by_products[..count * stride(outputs)]);
                 if needed[0] {
                     multiply(count, by_products, stride(outputs), &transposed, products, false);
-                    add(products, &zeros, &mut by_x[(rows.start - unit.start) * inputs..][..count * inputs]);
+                    store(products, &zeros, &mut by_x[(rows.start - unit.start) * inputs..][..count * inputs]);
                 }
                 if needed[1] {
-                    load(&x[rows.start * inputs..rows.end * inputs], inputs, piece);
-                    multiply_transposed([count, inputs, outputs], piece, by_products, by_weight);
+                    transposed_times(x.from(rows.start), count, piece, by_products, outputs, by_weight);
                 }
-                add_up(gradient, by_bias);
+                add_up(gradient, count, by_bias);
             }
         });
     });
     let mut sum = sums.add_up::<F>();
     let [by_weight, by_bias] = parts(&mut sum, lengths);
     vec![
-        needed[0].then(|| tensor(by_x, [rows, inputs])),
+        needed[0].then(|| by_x.tensor([rows, inputs])),
         needed[1].then(|| tensor(matrix(by_weight, [inputs, outputs]), [inputs, outputs])),
         needed[2].then(|| tensor(by_bias.to_vec(), [outputs])),
     ]
@@ -136,7 +179,7 @@ pub(super) fn linear_gradient<F: Lanes>(
 
 /// The arguments as slices: `x_k` with their widths, and the rest by its name.
 struct Network<'a, F> {
-    inputs: Vec<(&'a [F], &'a [F], usize)>,
+    inputs: Vec<(Strided<'a, F>, &'a [F], usize)>,
     bias: &'a [F],
     output: &'a [F],
     output_bias: Option<&'a [F]>,
@@ -147,12 +190,12 @@ struct Network<'a, F> {
 }
 
 impl<'a, F: Lanes> Network<'a, F> {
-    /// Of contiguous arguments.
+    /// Of arguments in rows.
     fn of(arguments: &'a BackendPerceptron<Flex>) -> Self {
         let tensors = arguments.tensors();
         let input = |(x, weight): (Option<&'a FlexTensor>, Option<&'a FlexTensor>)| {
             let (x, weight) = (x?, weight?);
-            Some((numbers::<F>(x), numbers::<F>(weight), dims(x)[1]))
+            Some((Strided::of(x), numbers::<F>(weight), dims(x)[1]))
         };
         let inputs = (0..3).filter_map(|place| input((tensors[2 * place], tensors[2 * place + 1]))).collect();
         let [hidden, outputs] = dims(&arguments.output);
@@ -176,39 +219,43 @@ impl<'a, F: Lanes> Network<'a, F> {
         self.inputs.iter().map(|(.., width)| *width).max().unwrap_or(0)
     }
 
-    fn panels(&self) -> Vec<Panels<F>> {
+    fn panels(&self) -> Vec<Panels<'_, F>> {
         self.inputs.iter().map(|(_, weight, width)| Panels::new(weight, [*width, self.hidden])).collect()
     }
 
     /// The argument of the SiLU, without the bias.
     fn sums(&self, rows: &Range<usize>, panels: &[Panels<F>], piece: &mut [F], sums: &mut [F]) {
-        for (place, ((x, _, width), panels)) in self.inputs.iter().zip(panels).enumerate() {
-            load(&x[rows.start * width..rows.end * width], *width, piece);
-            multiply(rows.len(), piece, stride(*width), panels, sums, place > 0);
+        for (place, ((x, ..), panels)) in self.inputs.iter().zip(panels).enumerate() {
+            times(x.from(rows.start), rows.len(), panels, piece, sums, place > 0);
         }
     }
 
-    fn forward(&self) -> Vec<F> {
+    fn forward(&self) -> FlexTensor {
         let (panels, last) = (self.panels(), Panels::new(self.output, [self.hidden, self.outputs]));
         let (zeros, ones) = (vec![F::ZERO; self.outputs], [F::ONE; PIECE]);
-        let mut output =
-            if self.residual { self.inputs[0].0.to_vec() } else { vec![F::ZERO; self.rows * self.outputs] };
-        let work: Vec<_> = units(self.rows, 1).into_iter().zip(output.chunks_mut(PIECE * self.outputs)).collect();
+        let bias = self.output_bias.unwrap_or(&zeros);
+        let mut output = Unwritten::new(self.rows * self.outputs);
+        let pieces = output.numbers().chunks_mut(PIECE * self.outputs);
+        let work: Vec<_> = units(self.rows, 1).into_iter().zip(pieces).collect();
         let lengths = [self.widest(), self.hidden, self.outputs].map(|columns| room(PIECE, columns));
         for_each(work, self.operations(), |(rows, output)| {
             with_scratch(lengths, |[piece, hidden, products]| {
                 self.sums(&rows, &panels, piece, hidden);
                 activate(&ones[..rows.len()], self.bias, hidden);
                 multiply(rows.len(), hidden, stride(self.hidden), &last, products, false);
-                add(products, self.output_bias.unwrap_or(&zeros), output);
+                if self.residual {
+                    store_sum(products, bias, self.inputs[0].0.from(rows.start), output);
+                } else {
+                    store(products, bias, output);
+                }
             });
         });
-        output
+        output.tensor([self.rows, self.outputs])
     }
 
     /// The gradients by `x_k`, then by `W_k`, then by `b`, `V` and `c`.
     #[allow(clippy::type_complexity)] // One after the other, as they are said.
-    fn gradients(&self, gradient: &[F], needed: [bool; 3]) -> (Vec<Vec<F>>, Vec<Vec<F>>, [Vec<F>; 3]) {
+    fn gradients(&self, gradient: Strided<F>, needed: [bool; 3]) -> (Vec<FlexTensor>, Vec<Vec<F>>, [Vec<F>; 3]) {
         let (hidden, outputs) = (self.hidden, self.outputs);
         let panels = self.panels();
         let turned: Vec<_> =
@@ -220,23 +267,20 @@ impl<'a, F: Lanes> Network<'a, F> {
         let lengths = [of_input(0), of_input(1), of_input(2), hidden, room(hidden, outputs), outputs];
         let each = lengths.iter().sum();
         let mut sums = UnitSums::new::<F>(each, units.len());
-        let mut by_inputs: Vec<Vec<F>> = (0..3)
-            .map(|place| match place {
-                _ if !needed[place] => Vec::new(),
-                0 if self.residual => gradient.to_vec(),
-                _ => vec![F::ZERO; self.rows * width(place)],
-            })
-            .collect();
+        let wanted = |place: usize| needed[place] && width(place) > 0;
+        let mut by_inputs: Vec<Unwritten<F>> =
+            (0..3).map(|place| Unwritten::new(if wanted(place) { self.rows * width(place) } else { 0 })).collect();
         let mut rows_of: Vec<_> = by_inputs
             .iter_mut()
             .enumerate()
-            .map(|(place, rows)| rows.chunks_mut((units[0].len() * width(place)).max(1)))
+            .map(|(place, rows)| rows.numbers().chunks_mut((units[0].len() * width(place)).max(1)))
             .collect();
         let work: Vec<_> = units
             .iter()
             .zip(sums.split())
             .map(|(unit, by_weights)| {
-                let by_inputs: Vec<&mut [F]> = rows_of.iter_mut().map(|rows| rows.next().unwrap_or_default()).collect();
+                let by_inputs: Vec<&mut [MaybeUninit<F>]> =
+                    rows_of.iter_mut().map(|rows| rows.next().unwrap_or_default()).collect();
                 (unit, by_weights, by_inputs)
             })
             .collect();
@@ -252,19 +296,23 @@ impl<'a, F: Lanes> Network<'a, F> {
                     let count = rows.len();
                     self.sums(&rows, &panels, piece, values);
                     activate_with_slopes(&ones[..count], self.bias, values, slopes);
-                    let gradient = &gradient[rows.start * outputs..rows.end * outputs];
-                    load(gradient, outputs, by_products);
-                    add_up(gradient, by_output_bias);
-                    multiply_transposed([count, hidden, outputs], values, by_products, by_output);
+                    let gradient = gradient.from(rows.start);
+                    load(gradient, &mut by_products[..count * stride(outputs)]);
+                    add_up(gradient, count, by_output_bias);
+                    multiply_transposed([count, hidden, outputs], [values, by_products], stride(hidden), by_output);
                     multiply(count, by_products, stride(outputs), &turned_output, by_values, false);
                     back_through_silu(hidden, &slopes[..count * stride(hidden)], by_values, by_bias);
                     for (place, (x, _, width)) in self.inputs.iter().enumerate() {
-                        load(&x[rows.start * width..rows.end * width], *width, piece);
-                        multiply_transposed([count, *width, hidden], piece, by_values, by_weights[place]);
+                        transposed_times(x.from(rows.start), count, piece, by_values, hidden, by_weights[place]);
                         if needed[place] {
                             multiply(count, by_values, stride(hidden), &turned[place], piece, false);
                             let by_input = &mut by_inputs[place][(rows.start - unit.start) * width..][..count * width];
-                            add(piece, &zeros[..*width], by_input);
+                            let zeros = &zeros[..*width];
+                            if place == 0 && self.residual {
+                                store_sum(piece, zeros, gradient, by_input);
+                            } else {
+                                store(piece, zeros, by_input);
+                            }
                         }
                     }
                 }
@@ -274,14 +322,40 @@ impl<'a, F: Lanes> Network<'a, F> {
         let [w0, w1, w2, by_bias, by_output, by_output_bias] = parts(&mut sum, lengths);
         let by_weights = [w0, w1, w2].into_iter().zip(&self.inputs);
         let by_weights = by_weights.map(|(sums, (.., width))| matrix(sums, [*width, hidden])).collect();
-        (by_inputs, by_weights, [by_bias.to_vec(), matrix(by_output, [hidden, outputs]), by_output_bias.to_vec()])
+        let by_inputs = by_inputs.into_iter().enumerate();
+        let by_inputs = by_inputs.map(|(place, rows)| {
+            let count = if wanted(place) { self.rows } else { 0 };
+            rows.tensor([count, width(place)])
+        });
+        (
+            by_inputs.collect(),
+            by_weights,
+            [by_bias.to_vec(), matrix(by_output, [hidden, outputs]), by_output_bias.to_vec()],
+        )
     }
 }
 
 pub(super) fn perceptron<F: Lanes>(arguments: BackendPerceptron<Flex>) -> FlexTensor {
-    let arguments = arguments.map::<Flex>(contiguous);
-    let network = Network::<F>::of(&arguments);
-    tensor(network.forward(), [network.rows, network.outputs])
+    let arguments = in_place(arguments);
+    Network::<F>::of(&arguments).forward()
+}
+
+/// Inputs in rows, and the rest with all numbers side by side.
+fn in_place(arguments: BackendPerceptron<Flex>) -> BackendPerceptron<Flex> {
+    let input = |input| match input {
+        OptionalTensors::Two(x, weight) => OptionalTensors::Two(in_rows(x), contiguous(weight)),
+        other => other,
+    };
+    BackendPerceptron {
+        x: in_rows(arguments.x),
+        weight: contiguous(arguments.weight),
+        second: input(arguments.second),
+        third: input(arguments.third),
+        bias: contiguous(arguments.bias),
+        output: contiguous(arguments.output),
+        output_bias: arguments.output_bias.map(&mut contiguous),
+        residual: arguments.residual,
+    }
 }
 
 pub(super) fn perceptron_gradient<F: Lanes>(
@@ -289,18 +363,20 @@ pub(super) fn perceptron_gradient<F: Lanes>(
     gradient: FlexTensor,
     needed: [bool; ARGUMENTS],
 ) -> Vec<Option<FlexTensor>> {
-    let (arguments, gradient) = (arguments.map::<Flex>(contiguous), contiguous(gradient));
+    let (arguments, gradient) = (in_place(arguments), in_rows(gradient));
     let network = Network::<F>::of(&arguments);
-    let (by_inputs, by_weights, rest) = network.gradients(numbers(&gradient), [needed[0], needed[2], needed[4]]);
+    let (by_inputs, by_weights, rest) = network.gradients(Strided::of(&gradient), [needed[0], needed[2], needed[4]]);
     let mut weights = by_weights.into_iter();
-    let pairs = by_inputs.into_iter().flat_map(|by_input| [by_input, weights.next().unwrap_or_default()]);
-    let all: Vec<Vec<F>> = pairs.chain(rest).collect();
-    let like = arguments.tensors().into_iter().zip(needed);
-    all.into_iter()
-        .zip(like)
-        .map(|(numbers, (like, needed))| {
-            let like = like.filter(|_| needed)?;
-            Some(tensor(numbers, like.layout().shape().clone()))
-        })
-        .collect()
+    let like = arguments.tensors();
+    let shaped = |numbers: Vec<F>, place: usize| {
+        let like = like[place].filter(|_| needed[place])?;
+        Some(tensor(numbers, like.layout().shape().clone()))
+    };
+    let mut all = Vec::new();
+    for (input, by_input) in by_inputs.into_iter().enumerate() {
+        all.push(Some(by_input).filter(|_| needed[2 * input]));
+        all.push(shaped(weights.next().unwrap_or_default(), 2 * input + 1));
+    }
+    all.extend(rest.into_iter().zip(6..).map(|(numbers, place)| shaped(numbers, place)));
+    all
 }

@@ -3,11 +3,12 @@
 
 use super::Messages;
 use super::forward::{First, Layers};
-use super::units::{Arrived, PIECE, Sums, Unit, split, units};
+use super::units::{Arrived, PIECE, Sums, Unit, units};
 use crate::ops::flex::float::{Float, dot};
-use crate::ops::flex::layers::{UnitSums, back_through_silu, matrix, parts};
+use crate::ops::flex::layers::{UnitSums, back_through_silu, matrix, parts, split};
 use crate::ops::flex::microkernel::{Lanes, Panels, multiply, multiply_transposed, room, stride};
 use crate::ops::flex::pieces::{for_each, with_scratch};
+use crate::ops::flex::pool::Buffer;
 use crate::ops::flex::simd::kernel;
 
 /// Units of work at most. Each has its own sums of the gradients by weights.
@@ -15,7 +16,7 @@ const UNITS: usize = 16;
 
 /// The gradients by all arguments. Those by what was not asked for, or is not there, are empty.
 pub(in crate::ops::flex) struct Gradients<F> {
-    pub(in crate::ops::flex) received: Vec<F>,
+    pub(in crate::ops::flex) received: Buffer,
     pub(in crate::ops::flex) sent: Vec<F>,
     pub(in crate::ops::flex) differences: Vec<F>,
     pub(in crate::ops::flex) edges: Vec<F>,
@@ -81,6 +82,7 @@ impl<F: Lanes> Messages<'_, F> {
         let work: Vec<_> = units.iter().zip(kept).zip(sums.zip(rows)).collect();
         for_each(work, 4 * self.operations(), |((unit, kept), (((received, sent), weights), (differences, edges)))| {
             weights.fill(F::ZERO);
+            let received = received.cleared();
             *sent = Sent::new(&self.senders[unit.edges.clone()], self.hidden);
             let into = Into { received, sent, weights: parts(weights, lengths), differences, edges };
             self.unit(unit, gradient, kept, [&panels, &transposed], into);
@@ -155,7 +157,12 @@ impl<F: Lanes> Messages<'_, F> {
                     if self.gate.is_some() {
                         scale(shift.width, &opens[..count], by_u);
                     }
-                    multiply_transposed([count, self.channels, shift.width], m, by_u, by_shift);
+                    multiply_transposed(
+                        [count, self.channels, shift.width],
+                        [m, by_u],
+                        stride(self.channels),
+                        by_shift,
+                    );
                 } else {
                     by_m[..count * stride(self.channels)].fill(F::ZERO);
                 }
@@ -164,7 +171,7 @@ impl<F: Lanes> Messages<'_, F> {
                     back_through_gate(m, weight, &opens[..count], by_m, by_gate);
                 }
                 back_through_silu(self.channels, &slope_m[..count * stride(self.channels)], by_m, by_bias);
-                multiply_transposed([count, self.hidden, self.channels], s, by_m, by_weight);
+                multiply_transposed([count, self.hidden, self.channels], [s, by_m], stride(self.hidden), by_weight);
                 multiply(count, by_m, stride(self.channels), &transposed[0], by_s, false);
                 let edges = if into.edges.is_empty() {
                     &mut [][..]

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use super::units::{Arrived, PIECE, Sums, split, units};
+use super::units::{Arrived, PIECE, Sums, units};
 use super::{Messages, Shift};
 use crate::ops::flex::float::{Float, dot};
-use crate::ops::flex::layers::{activate, activate_row, activate_with_slopes, parts};
+use crate::ops::flex::layers::{activate, activate_row, activate_with_slopes, parts, split};
 use crate::ops::flex::microkernel::{Lanes, Panels, multiply, room, stride};
 use crate::ops::flex::pieces::{for_each, with_scratch};
+use crate::ops::flex::pool::Buffer;
 use crate::ops::flex::simd::kernel;
 
 /// The first layer of a piece of edges.
@@ -218,14 +219,14 @@ impl<F: Lanes> Messages<'_, F> {
     }
 
     /// The sums of messages and of shifts at every node, `[nodes, channels + dimensions]`. Fills what is to be kept.
-    pub(in crate::ops::flex) fn sums(&self, kept: Option<&mut [F]>) -> Vec<F> {
+    pub(in crate::ops::flex) fn sums(&self, kept: Option<&mut [F]>) -> Buffer {
         let (panels, units) = (self.panels(), units(self.receivers, 1));
-        let mut sums = Sums::new(self.row(), self.receivers.count(), units.len());
+        let mut sums = Sums::<F>::new(self.row(), self.receivers.count(), units.len());
         let (lengths, kept_lengths) = (self.lengths(), self.kept_lengths());
         let kept = split(kept.unwrap_or_default(), kept_lengths.iter().sum(), units.len());
         let work: Vec<_> = units.iter().zip(sums.split(&units)).zip(kept).collect();
         for_each(work, self.operations(), |((unit, arrived), kept)| {
-            let (first, edges) = (First::of(self, &unit.edges), &unit.edges);
+            let (first, edges, arrived) = (First::of(self, &unit.edges), &unit.edges, arrived.cleared());
             if kept.is_empty() {
                 let [first_length, second_length, third_length] = lengths;
                 let lengths = [first_length, second_length, third_length, PIECE, PIECE];

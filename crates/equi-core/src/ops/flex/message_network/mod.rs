@@ -63,7 +63,7 @@ impl<F: Lanes> Messages<'_, F> {
         self.receivers.rows() * self.channels * (self.hidden + self.width())
     }
 
-    fn panels(&self) -> [Panels<F>; 2] {
+    fn panels(&self) -> [Panels<'_, F>; 2] {
         let shift = self.shift.as_ref().map_or(&[][..], |shift| shift.weight);
         [Panels::new(self.weight, [self.hidden, self.channels]), Panels::new(shift, [self.channels, self.width()])]
     }

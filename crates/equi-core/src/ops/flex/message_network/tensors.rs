@@ -4,7 +4,7 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 
 use super::{Messages, Shift};
-use crate::ops::flex::memory::{contiguous, dims, numbers, own_numbers, tensor};
+use crate::ops::flex::memory::{contiguous, dims, numbers, own_numbers, pooled, tensor};
 use crate::ops::flex::microkernel::Lanes;
 use crate::ops::flex::pool::Buffer;
 use crate::ops::kept::Kept;
@@ -79,8 +79,9 @@ pub(in crate::ops::flex) fn network<F: Lanes>(
         }
         None => messages.sums(None),
     };
-    messages.average(&mut sums, mean);
-    tensor(sums, [receivers.count(), messages.row()])
+    let shape = [receivers.count(), messages.row()];
+    messages.average(&mut sums.numbers_mut()[..shape[0] * shape[1]], mean);
+    pooled::<F>(sums, shape)
 }
 
 pub(in crate::ops::flex) fn gradient<F: Lanes>(
@@ -101,8 +102,8 @@ pub(in crate::ops::flex) fn gradient<F: Lanes>(
     let kept = kept.as_mut().zip(messages.kept()).map(|(kept, count)| &mut kept.numbers_mut()[..count]);
     let mut all = messages.gradients(numbers(&gradient), kept, [needed[2], needed[6]]);
     let gate_bias = if all.gate.is_empty() { Vec::new() } else { all.gate.split_off(messages.channels) };
-    let numbers = [
-        all.received,
+    let by_received = pooled::<F>(all.received, arguments.received.layout().shape().clone());
+    let rest = [
         all.sent,
         all.differences,
         all.distance,
@@ -116,12 +117,10 @@ pub(in crate::ops::flex) fn gradient<F: Lanes>(
         all.shift_bias,
         all.shift_output,
     ];
-    let like = arguments.tensors().into_iter().zip(needed);
-    let gradients = numbers.into_iter().zip(like);
-    gradients
-        .map(|(numbers, (like, needed))| {
-            let like = like.filter(|_| needed)?;
-            Some(tensor(numbers, like.layout().shape().clone()))
-        })
-        .collect()
+    let like = arguments.tensors().into_iter().zip(needed).skip(1);
+    let rest = rest.into_iter().zip(like).map(|(numbers, (like, needed))| {
+        let like = like.filter(|_| needed)?;
+        Some(tensor(numbers, like.layout().shape().clone()))
+    });
+    std::iter::once(needed[0].then_some(by_received)).chain(rest).collect()
 }

@@ -1,8 +1,10 @@
 //! Edges in pieces of work, and the nodes that they lead to.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::ops::flex::float::Float;
+use crate::ops::flex::pool::Buffer;
 use crate::ops::segments::Rows;
 
 /// Edges whose messages are made at a time: as many as stay in the cache with all that is between the layers.
@@ -47,6 +49,13 @@ impl<F: Float> Arrived<'_, F> {
         Arrived { first: self.first, own: self.own, before: self.before }
     }
 
+    /// The same with zeros.
+    pub(super) fn cleared(self) -> Self {
+        self.own.fill(F::ZERO);
+        self.before.fill(F::ZERO);
+        self
+    }
+
     #[inline(always)]
     pub(super) fn row(&mut self, node: usize) -> &mut [F] {
         let width = self.before.len();
@@ -57,19 +66,23 @@ impl<F: Float> Arrived<'_, F> {
 /// Sums of `width` numbers at all nodes, unit by unit.
 pub(super) struct Sums<F> {
     width: usize,
-    nodes: Vec<F>,
-    /// What belongs to the node whose edges began before the unit.
-    before: Vec<F>,
+    nodes: usize,
+    units: usize,
+    /// Those of all nodes, then of every unit what belongs to the node whose edges began before.
+    numbers: Buffer,
+    float: PhantomData<F>,
 }
 
 impl<F: Float> Sums<F> {
     pub(super) fn new(width: usize, nodes: usize, units: usize) -> Self {
-        Self { width, nodes: vec![F::ZERO; nodes * width], before: vec![F::ZERO; units * width] }
+        Self { width, nodes, units, numbers: Buffer::any::<F>((nodes + units) * width), float: PhantomData }
     }
 
+    /// Where the units add, which may hold anything before they clear it. Every node belongs to a unit.
     pub(super) fn split<'a>(&'a mut self, units: &[Unit]) -> Vec<Arrived<'a, F>> {
-        let mut rest = &mut self.nodes[..];
-        let before = self.before.chunks_exact_mut(self.width);
+        let numbers = &mut self.numbers.numbers_mut::<F>()[..(self.nodes + self.units) * self.width];
+        let (mut rest, before) = numbers.split_at_mut(self.nodes * self.width);
+        let before = before.chunks_exact_mut(self.width);
         let arrived = units.iter().zip(before).map(|(unit, before)| {
             let (own, others) = std::mem::take(&mut rest).split_at_mut(unit.nodes.len() * self.width);
             rest = others;
@@ -78,21 +91,17 @@ impl<F: Float> Sums<F> {
         arrived.collect()
     }
 
-    /// The sums, with what came from units before.
-    pub(super) fn finish(mut self, units: &[Unit], receivers: &Rows) -> Vec<F> {
-        for (unit, before) in units.iter().zip(self.before.chunks_exact(self.width)) {
+    /// The sums in front, with what came from units before.
+    pub(super) fn finish(mut self, units: &[Unit], receivers: &Rows) -> Buffer {
+        let (nodes, before) = self.numbers.numbers_mut::<F>().split_at_mut(self.nodes * self.width);
+        for (unit, before) in units.iter().zip(before.chunks_exact(self.width)) {
             let node = receivers.ids[unit.edges.start];
             if node < unit.nodes.start {
-                for (sum, &before) in self.nodes[node * self.width..].iter_mut().zip(before) {
+                for (sum, &before) in nodes[node * self.width..].iter_mut().zip(before) {
                     *sum += before;
                 }
             }
         }
-        self.nodes
+        self.numbers
     }
-}
-
-/// `count` pieces of `size` numbers, or `count` empty ones of nothing.
-pub(super) fn split<F>(numbers: &mut [F], size: usize, count: usize) -> Vec<&mut [F]> {
-    if numbers.is_empty() { (0..count).map(|_| &mut [][..]).collect() } else { numbers.chunks_mut(size).collect() }
 }

@@ -154,11 +154,12 @@ fn for_each_pair<F: Lanes>(
     parts.into_par_iter().for_each(|(block, part)| {
         let entries: Vec<Vec<Entry<F>>> =
             (0..plan.output.len()).map(|kind| entries(plan, layout, block, part, kind)).collect();
-        for row in 0..part.count {
-            let sources = patch_places(plan, addressing, part, row);
-            for (entries, outputs) in entries.iter().zip(&outputs) {
-                for (orbit, targets) in outputs.iter().enumerate() {
-                    call(entries, row, orbit, &sources, targets);
+        let rows: Vec<Places> = (0..part.count).map(|row| patch_places(plan, addressing, part, row)).collect();
+        for (entries, outputs) in entries.iter().zip(&outputs) {
+            // The rows within: in a filter, channels of the input are nearer to each other than those of the output.
+            for (orbit, targets) in outputs.iter().enumerate() {
+                for (row, sources) in rows.iter().enumerate() {
+                    call(entries, row, orbit, sources, targets);
                 }
             }
         }
