@@ -4,11 +4,15 @@
 //! larger is a fault. Other elements resample the input and the output; what resampling alone does to the input is
 //! reported beside them as the floor. Maps of nodes in space are checked by [`points`].
 
+mod layers;
+mod local;
 mod map;
 mod measure;
 pub mod points;
 mod report;
 
+pub use layers::{LayerReport, LayerReports, NamedLayer, layers};
+pub use local::{LocalError, local};
 pub use map::{FieldFn, FieldMap, chain, probe};
 pub use report::{ElementError, EquivarianceReport, fibres, gradients, outputs};
 
