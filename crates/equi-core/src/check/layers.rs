@@ -10,7 +10,7 @@ use crate::field::FieldType;
 use crate::group::Group;
 
 /// A layer of a network, and its name.
-pub type NamedLayer<'a> = (String, &'a dyn FieldMap);
+pub type NamedLayer<'a> = (String, Box<dyn FieldMap + 'a>);
 
 /// The equivariance of one layer of a network.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ pub struct LayerReports(pub Vec<LayerReport>);
 ///
 /// # Panics
 /// If there is no layer, types do not meet, or `group` is not contained in the group of a type.
-pub fn layers(network: &[NamedLayer<'_>], group: Group, input: Tensor<4>) -> LayerReports {
+pub fn layers(network: &[NamedLayer], group: Group, input: Tensor<4>) -> LayerReports {
     assert!(!network.is_empty(), "a network has a layer at least");
     for pair in network.windows(2) {
         let (given, taken) = (pair[0].1.output_type(), pair[1].1.input_type());
@@ -41,7 +41,7 @@ pub fn layers(network: &[NamedLayer<'_>], group: Group, input: Tensor<4>) -> Lay
     }
     let mut features = input.clone();
     let reports = network.iter().enumerate().map(|(place, (name, layer))| {
-        let own = outputs(layer, group, features.clone());
+        let own = outputs(&layer.as_ref(), group, features.clone());
         features = layer.forward(features.clone());
         let accumulated = outputs(&Beginning(&network[..=place]), group, input.clone());
         LayerReport { name: name.clone(), own, accumulated }
@@ -50,9 +50,9 @@ pub fn layers(network: &[NamedLayer<'_>], group: Group, input: Tensor<4>) -> Lay
 }
 
 /// The first layers of a network.
-struct Beginning<'a>(&'a [NamedLayer<'a>]);
+struct Beginning<'a, 'b>(&'a [NamedLayer<'b>]);
 
-impl FieldMap for Beginning<'_> {
+impl FieldMap for Beginning<'_, '_> {
     fn input_type(&self) -> FieldType {
         self.0[0].1.input_type()
     }
@@ -106,13 +106,17 @@ mod tests {
         FieldFn::new(scalars.clone(), scalars, &Device::flex(), DType::F64, f)
     }
 
+    fn named<'a>(name: &str, map: &'a dyn FieldMap) -> NamedLayer<'a> {
+        (name.to_string(), Box::new(map))
+    }
+
     #[test]
     fn the_layer_that_breaks_it_is_named_and_the_others_are_not() {
         let good = scalars(|x| x.clone() * x);
         let bad = scalars(|x: Tensor<4>| x.clone() + x.roll_dim(1, 3) * 0.1);
         let input = probe(&good, [2, 9, 9], 1);
         let network: [NamedLayer; 4] =
-            [("square".into(), &good), ("shift".into(), &bad), ("square again".into(), &good), ("third".into(), &good)];
+            [named("square", &good), named("shift", &bad), named("square again", &good), named("third", &good)];
         let LayerReports(reports) = layers(&network, C4, input.clone());
         let errors = |f: fn(&LayerReport) -> &EquivarianceReport| -> Vec<f64> {
             reports.iter().map(|report| f(report).exact_error()).collect()
@@ -134,6 +138,6 @@ mod tests {
         let good = scalars(|x| x);
         let regular = FieldType::regular(C8, 1).unwrap();
         let other = FieldFn::new(regular.clone(), regular, &Device::flex(), DType::F64, |x| x);
-        layers(&[("first".into(), &good), ("second".into(), &other)], C8, probe(&good, [1, 5, 5], 1));
+        layers(&[named("first", &good), named("second", &other)], C8, probe(&good, [1, 5, 5], 1));
     }
 }

@@ -15,11 +15,15 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, TensorData};
 use burn::{Tensor, tensor::Shape};
+use equi_core::FieldType;
+use equi_core::check::{FieldFn, NamedLayer};
+use equi_core::group::Group;
 use equi_layers::planar::Nonlinearity;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use serde::{Deserialize, Serialize};
 
+use super::steerable::{maximum_over_pixels, readout};
 use crate::cost::{conv2d_flops, linear_flops};
 use crate::fit::Classifier;
 use crate::seed::{Purpose, stream};
@@ -124,6 +128,32 @@ impl fmt::Display for PlainCnnConfig {
     }
 }
 
+impl PlainCnn {
+    /// The network as maps of scalar fields of `group`, for [`check::layers`](equi_core::check::layers): how far is each from commuting with it?
+    pub fn layers(&self, group: Group) -> Vec<NamedLayer<'_>> {
+        let options = (self.head.weight.device(), self.head.weight.dtype());
+        let scalars = |channels| FieldType::trivial(group, channels);
+        let mut layers: Vec<NamedLayer> = Vec::new();
+        let last = self.blocks.len();
+        for (number, block) in (1..).zip(&self.blocks) {
+            let [output, input, ..] = block.conv.weight.dims();
+            let mut add = |name: &str, given, map: Box<dyn Fn(Tensor<4>) -> Tensor<4> + '_>| {
+                let layer = FieldFn::new(scalars(given), scalars(output), &options.0, options.1, map);
+                layers.push((format!("{name} {number}"), Box::new(layer)));
+            };
+            add("convolution", input, Box::new(|x| block.conv.forward(x)));
+            add("batch norm", output, Box::new(|x| block.norm.forward(x)));
+            add("ELU", output, Box::new(|x| Nonlinearity::Elu(1.0).apply(x)));
+            if number < last {
+                add("pooling", output, Box::new(|x| self.pool.forward(x)));
+            }
+        }
+        let features = self.head.weight.dims()[0];
+        layers.push(readout(scalars(features), &self.head));
+        layers
+    }
+}
+
 impl Classifier for PlainCnn {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let last = self.blocks.len() - 1;
@@ -134,8 +164,7 @@ impl Classifier for PlainCnn {
                 features = self.pool.forward(features);
             }
         }
-        let pooled = features.flatten::<3>(2, 3).max_dim(2).squeeze_dim::<2>(2);
-        self.head.forward(pooled)
+        self.head.forward(maximum_over_pixels(features))
     }
 }
 
@@ -150,6 +179,9 @@ fn normal<const D: usize>(shape: [usize; D], variance: f64, rng: &mut ChaCha8Rng
 mod tests {
     use super::*;
     use crate::cost::parameters;
+    use burn::tensor::DType;
+    use equi_core::check::{layers, probe};
+    use equi_core::group::C4;
 
     #[test]
     fn the_parameter_formula_agrees_with_the_module() {
@@ -166,6 +198,23 @@ mod tests {
         assert_eq!(config.flops(29, 29), 2 * (conv + 8 * 10));
         let images = Tensor::<4>::ones([2, 1, 29, 29], &Device::flex());
         assert_eq!(config.init(0, &Device::flex()).forward(images).dims(), [2, 10]);
+    }
+
+    #[test]
+    fn its_convolutions_break_the_symmetry_and_nothing_else_does() {
+        let model = PlainCnnConfig::new(3, 10).init(0, &Device::flex()).valid();
+        let scalar = FieldType::trivial(C4, 1);
+        let identity = FieldFn::new(scalar.clone(), scalar, &Device::flex(), DType::F32, |x| x);
+        let images = probe(&identity, [2, 29, 29], 3);
+        let end = model.layers(C4).iter().fold(images.clone(), |features, (_, layer)| layer.forward(features));
+        let logits = model.forward(images.clone());
+        assert!((end.flatten::<2>(1, 3) - logits).abs().max().into_scalar::<f32>() < 1e-5);
+        let reports = layers(&model.layers(C4), C4, images);
+        for layer in &reports.0 {
+            let error = layer.own.exact_error();
+            assert!(if layer.name.starts_with("convolution") { error > 0.1 } else { error < 1e-5 }, "{reports}");
+        }
+        assert!(reports.0.iter().all(|layer| layer.accumulated.exact_error() > 1e-2), "{reports}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
 use equi_core::FieldType;
-use equi_core::check::chain;
+use equi_core::check::{FieldFn, FieldMap, NamedLayer, chain};
 use equi_core::group::Group;
 use equi_layers::planar::{
     FoldedR2Conv, Initializer, InnerBatchNorm, InnerBatchNormConfig, Nonlinearity, Pointwise, PointwiseMaxPool,
@@ -193,6 +193,24 @@ impl SteerableCnn {
         Ok(FoldedCnn { convs, pools, head: self.head.clone() })
     }
 
+    /// The network as maps of feature fields, for [`check::layers`](equi_core::check::layers): which of them breaks the symmetry? The maxima over all pixels and
+    /// the linear map are the last one.
+    pub fn layers(&self) -> Vec<NamedLayer<'_>> {
+        let mut layers: Vec<NamedLayer> = Vec::new();
+        for (number, block) in (1..).zip(&self.blocks) {
+            let mut add = |name: &str, layer| layers.push((format!("{name} {number}"), layer));
+            add("convolution", Box::new(&block.conv));
+            add("batch norm", Box::new(&block.norm));
+            add("ELU", Box::new(&block.activation));
+            if let Some(pool) = &block.pool {
+                add("pooling", Box::new(pool));
+            }
+        }
+        let scalars = self.blocks[self.blocks.len() - 1].conv.output_type();
+        layers.push(readout(scalars, &self.head));
+        layers
+    }
+
     /// Where and in which precision it computes.
     pub fn options(&self) -> (Device, DType) {
         (self.head.weight.device(), self.head.weight.dtype())
@@ -259,8 +277,17 @@ fn infer<F: FnOnce(Tensor<4>) -> Tensor<4>>(
     })
 }
 
+/// The end of a classifier of images as a map of scalar fields: the maximum of every channel over all pixels, then `head`. Its output has one pixel.
+pub(super) fn readout(scalars: FieldType, head: &Linear) -> NamedLayer<'_> {
+    let [_, classes] = head.weight.dims();
+    let logits = FieldType::trivial(scalars.group(), classes);
+    let (device, dtype) = (head.weight.device(), head.weight.dtype());
+    let map = |features| head.forward(maximum_over_pixels(features)).unsqueeze_dims(&[2, 3]);
+    ("maximum and linear".to_string(), Box::new(FieldFn::new(scalars, logits, &device, dtype, map)))
+}
+
 /// `[batch, channels, height, width]` to `[batch, channels]`.
-fn maximum_over_pixels(features: Tensor<4>) -> Tensor<2> {
+pub(super) fn maximum_over_pixels(features: Tensor<4>) -> Tensor<2> {
     features.flatten::<3>(2, 3).max_dim(2).squeeze_dim(2)
 }
 
@@ -270,7 +297,7 @@ mod tests {
     use crate::compare::probe::image::exact_error;
     use crate::cost::parameters;
     use burn::optim::{AdamConfig, GradientsParams};
-    use equi_core::check::{FieldFn, probe};
+    use equi_core::check::{layers, probe};
     use equi_core::group::{C4, C8, D4, D8};
 
     const CLASSES: usize = 10;
@@ -311,6 +338,22 @@ mod tests {
                 assert!(after < tolerance, "{group} {dtype:?} trained: {after:e}");
             }
         }
+    }
+
+    #[test]
+    fn every_layer_is_exact_alone_and_their_end_is_the_network() {
+        let model = trained(SteerableCnnConfig::new(C8, 1, CLASSES), DType::F64);
+        let x = images(DType::F64, &Device::flex());
+        let end = model.layers().iter().fold(x.clone(), |features, (_, layer)| layer.forward(features));
+        let logits = model.forward(x.clone());
+        let difference = (end.flatten::<2>(1, 3) - logits).abs().max().into_scalar::<f64>();
+        assert!(difference < 1e-12, "{difference:e}");
+        let reports = layers(&model.layers(), C8, x);
+        assert_eq!(reports.0.len(), 3 * 3 + 2 + 1);
+        for layer in &reports.0 {
+            assert!(layer.own.exact_error() < 1e-12 && layer.accumulated.exact_error() < 1e-12, "{reports}");
+        }
+        assert!(reports.0[0].own.interpolated_error() > 1e-3, "turns by 45 degrees resample: {reports}");
     }
 
     #[test]
