@@ -1,0 +1,151 @@
+//! Components of a block into the frame of an edge and back, along the copies.
+//!
+//! In the frame, components lie order by order: all cosines, then all sines; the sine of order 0 is zero.
+
+use pulp::Simd;
+
+use super::frame::Turn;
+use crate::ops::flex::o3::vector::Vector;
+
+/// Calls a kernel for all orders: up to seven from order 0, whose sums fit the registers, then two at a time.
+macro_rules! by_orders {
+    ($orders:expr, $name:ident::<$float:ident, $simd:ident>($first:ident, $($argument:expr),*)) => {{
+        let mut $first = 0;
+        while $first < $orders {
+            $first += match ($first, $orders - $first) {
+                (0, 1) => $name::<$float, $simd, 1, true>($($argument),*),
+                (0, 2) => $name::<$float, $simd, 2, true>($($argument),*),
+                (0, 3) => $name::<$float, $simd, 3, true>($($argument),*),
+                (0, 4) => $name::<$float, $simd, 4, true>($($argument),*),
+                (0, 5) => $name::<$float, $simd, 5, true>($($argument),*),
+                (0, 6) => $name::<$float, $simd, 6, true>($($argument),*),
+                (0, _) => $name::<$float, $simd, 7, true>($($argument),*),
+                (_, 1) => $name::<$float, $simd, 1, false>($($argument),*),
+                _ => $name::<$float, $simd, 2, false>($($argument),*),
+            };
+        }
+    }};
+}
+
+/// Takes the components `x`, `[2 l + 1, count]`, into the frame: the lowest `orders` of them, in `turned`, `[2, room, count]`.
+#[inline(always)]
+pub(super) fn into_frame<F: Vector, S: Simd>(
+    simd: S,
+    turn: Turn<F>,
+    orders: usize,
+    x: &[F],
+    turned: &mut [F],
+    room: usize,
+) {
+    let (x, turned) = (F::vectors::<S>(x), F::vectors_mut::<S>(turned));
+    let (cosines, sines) = turned.split_at_mut(turned.len() / 2);
+    let count = cosines.len() / room;
+    by_orders!(orders, into::<F, S>(first, simd, turn, first, x, cosines, sines, count));
+}
+
+/// Takes the lowest `orders` components in the frame back and adds them to `z`, `[2 l + 1, count]`.
+#[inline(always)]
+pub(super) fn out_of_frame<F: Vector, S: Simd>(
+    simd: S,
+    turn: Turn<F>,
+    orders: usize,
+    turned: &[F],
+    room: usize,
+    z: &mut [F],
+) {
+    let (turned, z) = (F::vectors::<S>(turned), F::vectors_mut::<S>(z));
+    let (cosines, sines) = turned.split_at(turned.len() / 2);
+    let count = cosines.len() / room;
+    by_orders!(orders, out_of::<F, S>(first, simd, turn, first, cosines, sines, z, count));
+}
+
+/// Orders `first` to `first + N`. Gives `N`.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn into<F: Vector, S: Simd, const N: usize, const FROM_ZERO: bool>(
+    simd: S,
+    turn: Turn<F>,
+    first: usize,
+    x: &[F::Lanes<S>],
+    cosines: &mut [F::Lanes<S>],
+    sines: &mut [F::Lanes<S>],
+    count: usize,
+) -> usize {
+    let Turn { l, around, matrices, row } = turn;
+    let (for_cosines, for_sines) = matrices.split_at((l + 1) * row);
+    let x = &x[..(2 * l + 1) * count];
+    for lanes in 0..count {
+        let zero = F::splat(simd, F::ZERO);
+        let (mut c, mut s) = ([zero; N], [zero; N]);
+        let entries = &for_cosines[first..][..N];
+        for m in 0..N {
+            c[m] = F::times(simd, F::splat(simd, entries[m]), x[l * count + lanes]);
+        }
+        for k in 1..=l {
+            let (cosine, sine) = (x[(l + k) * count + lanes], x[(l - k) * count + lanes]);
+            let [cos, sin, opposite] = around[k].map(|number| F::splat(simd, number));
+            let level = F::fma(simd, sin, sine, F::times(simd, cos, cosine));
+            let across = F::fma(simd, opposite, cosine, F::times(simd, cos, sine));
+            let (entries, sine_entries) = (&for_cosines[k * row + first..][..N], &for_sines[k * row + first..][..N]);
+            for m in 0..N {
+                c[m] = F::fma(simd, F::splat(simd, entries[m]), level, c[m]);
+            }
+            for m in usize::from(FROM_ZERO)..N {
+                s[m] = F::fma(simd, F::splat(simd, sine_entries[m]), across, s[m]);
+            }
+        }
+        for m in 0..N {
+            cosines[(first + m) * count + lanes] = c[m];
+            sines[(first + m) * count + lanes] = s[m];
+        }
+    }
+    N
+}
+
+/// The adjoint, added. Gives `N`.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn out_of<F: Vector, S: Simd, const N: usize, const FROM_ZERO: bool>(
+    simd: S,
+    turn: Turn<F>,
+    first: usize,
+    cosines: &[F::Lanes<S>],
+    sines: &[F::Lanes<S>],
+    z: &mut [F::Lanes<S>],
+    count: usize,
+) -> usize {
+    let Turn { l, around, matrices, row } = turn;
+    let (for_cosines, for_sines) = matrices.split_at((l + 1) * row);
+    let z = &mut z[..(2 * l + 1) * count];
+    for lanes in 0..count {
+        let zero = F::splat(simd, F::ZERO);
+        let (mut c, mut s) = ([zero; N], [zero; N]);
+        for m in 0..N {
+            c[m] = cosines[(first + m) * count + lanes];
+        }
+        for m in usize::from(FROM_ZERO)..N {
+            s[m] = sines[(first + m) * count + lanes];
+        }
+        let entries = &for_cosines[first..][..N];
+        let mut sum = z[l * count + lanes];
+        for m in 0..N {
+            sum = F::fma(simd, F::splat(simd, entries[m]), c[m], sum);
+        }
+        z[l * count + lanes] = sum;
+        for k in 1..=l {
+            let (entries, sine_entries) = (&for_cosines[k * row + first..][..N], &for_sines[k * row + first..][..N]);
+            let (mut level, mut across) = (F::times(simd, F::splat(simd, entries[0]), c[0]), zero);
+            for m in 1..N {
+                level = F::fma(simd, F::splat(simd, entries[m]), c[m], level);
+            }
+            for m in usize::from(FROM_ZERO)..N {
+                across = F::fma(simd, F::splat(simd, sine_entries[m]), s[m], across);
+            }
+            let [cos, sin, opposite] = around[k].map(|number| F::splat(simd, number));
+            let (cosine, sine) = ((l + k) * count + lanes, (l - k) * count + lanes);
+            z[cosine] = F::fma(simd, opposite, across, F::fma(simd, cos, level, z[cosine]));
+            z[sine] = F::fma(simd, cos, across, F::fma(simd, sin, level, z[sine]));
+        }
+    }
+    N
+}
