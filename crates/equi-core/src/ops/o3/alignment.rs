@@ -35,7 +35,7 @@ pub struct HarmonicCouplings {
     form: MessageForm,
     /// Paths of harmonics of degree 0, which multiply by a number in any frame.
     pub(in crate::ops) straight: Vec<Straight>,
-    /// The other paths by the blocks that they join, in the order of the output.
+    /// The other paths by the blocks that they join, in the order of the output; of those to a block, one with the highest order first.
     pub(in crate::ops) groups: Vec<Group>,
 }
 
@@ -101,7 +101,8 @@ impl HarmonicCouplings {
             let aligned = AlignedPath { path: number, degree: l2, factors: (0..orders).map(factor).collect() };
             if even { &mut groups[place].even } else { &mut groups[place].odd }.push(aligned);
         }
-        groups.sort_by_key(|group| (group.out, group.first));
+        // Of those to a block, one with all its orders first.
+        groups.sort_by_key(|group| (group.out, std::cmp::Reverse(group.orders)));
         let mut all = Self { couplings, recursion, form: MessageForm::Direct, straight, groups };
         let [direct, aligned] = [MessageForm::Direct, MessageForm::Aligned].map(|form| all.multiplications(form));
         if aligned < direct {

@@ -5,6 +5,8 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::plan::{Couple, Path, Turned};
+use super::turn::{by_orders, orders};
+use crate::ops::flex::o3::stream::prefetch;
 use crate::ops::flex::o3::vector::Vector;
 
 /// What paths take beside their blocks.
@@ -15,6 +17,8 @@ pub(super) struct Arguments<'a, F> {
     pub factors: &'a [F],
     /// The weights, filled up.
     pub w: &'a [F],
+    /// Those of the next edge, which are on their way to the cache; none where they are not read from memory.
+    pub next: &'a [F],
 }
 
 /// A turned block: the vectors of the copies of an order, cosines and sines.
@@ -53,40 +57,42 @@ impl<'a, F: Vector, S: Simd> OrdersMut<'a, F, S> {
         Self { cosines, sines, count }
     }
 
-    /// Adds `(a + i b) x`.
     #[inline(always)]
-    fn add(&mut self, simd: S, m: usize, lanes: usize, [a, b]: [F::Lanes<S>; 2], [cosine, sine]: [F::Lanes<S>; 2]) {
-        let minus_b = F::minus(simd, F::splat(simd, F::ZERO), b);
-        let place = m * self.count + lanes;
-        let to = &mut self.cosines[place];
-        *to = F::fma(simd, a, cosine, F::fma(simd, minus_b, sine, *to));
-        let to = &mut self.sines[place];
-        *to = F::fma(simd, a, sine, F::fma(simd, b, cosine, *to));
+    fn at(&self, m: usize, lanes: usize) -> [F::Lanes<S>; 2] {
+        [self.cosines[m * self.count + lanes], self.sines[m * self.count + lanes]]
     }
 
-    /// Adds `a x` with a real number.
     #[inline(always)]
-    fn add_real(&mut self, simd: S, m: usize, lanes: usize, a: F::Lanes<S>, [cosine, sine]: [F::Lanes<S>; 2]) {
-        let place = m * self.count + lanes;
-        self.cosines[place] = F::fma(simd, a, cosine, self.cosines[place]);
-        self.sines[place] = F::fma(simd, a, sine, self.sines[place]);
+    fn put(&mut self, m: usize, lanes: usize, [cosine, sine]: [F::Lanes<S>; 2]) {
+        self.cosines[m * self.count + lanes] = cosine;
+        self.sines[m * self.count + lanes] = sine;
     }
 }
 
 impl<F: Vector> Arguments<'_, F> {
-    /// What paths multiply order `m` by together.
+    /// What paths multiply orders `first` to `first + N` by together.
     #[inline(always)]
-    fn factor<S: Simd>(&self, simd: S, paths: &Range<usize>, m: usize, lanes: usize) -> F::Lanes<S> {
-        let mut sum = F::splat(simd, F::ZERO);
+    fn factors<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        paths: &Range<usize>,
+        first: usize,
+        lanes: usize,
+    ) -> [F::Lanes<S>; N] {
+        let mut sums = [F::splat(simd, F::ZERO); N];
         for path in &self.paths[paths.clone()] {
-            let factor = F::splat(simd, self.factors[path.factors.start + m]);
-            sum = F::fma(simd, factor, F::vectors::<S>(&self.w[path.lane..])[lanes], sum);
+            let factors = &self.factors[path.factors.start + first..][..N];
+            let w = F::vectors::<S>(self.w)[path.lane / F::width::<S>() + lanes];
+            prefetch(self.next, path.lane + lanes * F::width::<S>());
+            for m in 0..N {
+                sums[m] = F::fma(simd, F::splat(simd, factors[m]), w, sums[m]);
+            }
         }
-        sum
+        sums
     }
 }
 
-/// Adds what the paths of a couple take from `x` to `z`.
+/// Puts down what the paths of a couple take from `x` in `z`, or adds it.
 #[inline(always)]
 pub(super) fn multiply<F: Vector, S: Simd>(
     simd: S,
@@ -94,17 +100,51 @@ pub(super) fn multiply<F: Vector, S: Simd>(
     couple: &Couple,
     (x, x_room): (&[F], usize),
     (z, z_room): (&mut [F], usize),
+    add: bool,
 ) {
-    let (x, mut z) = (Orders::<F, S>::new(x, x_room), OrdersMut::<F, S>::new(z, z_room));
-    for m in 0..couple.orders {
+    by_orders!(
+        couple.orders,
+        multiply_orders::<F, S>(first, simd, arguments, couple, first, x, x_room, &mut *z, z_room, add)
+    );
+}
+
+orders! {
+    fn multiply_orders<'a, F, S, N, FROM_ZERO>(
+        simd,
+        arguments: Arguments<'a, F>,
+        couple: &'a Couple,
+        first: usize,
+        x: &'a [F],
+        x_room: usize,
+        z: &'a mut [F],
+        z_room: usize,
+        add: bool,
+    ) {
+        let (x, mut z) = (Orders::<F, S>::new(x, x_room), OrdersMut::<F, S>::new(z, z_room));
         for lanes in 0..x.count {
-            let even = arguments.factor(simd, &couple.even, m, lanes);
-            if couple.odd.is_empty() {
-                z.add_real(simd, m, lanes, even, x.at(m, lanes));
-            } else {
-                let odd = arguments.factor(simd, &couple.odd, m, lanes);
-                let minus = F::minus(simd, F::splat(simd, F::ZERO), odd);
-                z.add(simd, m, lanes, [even, minus], x.at(m, lanes));
+            let mut to = [[F::splat(simd, F::ZERO); 2]; N];
+            if add {
+                for m in 0..N {
+                    to[m] = z.at(first + m, lanes);
+                }
+            }
+            if !couple.even.is_empty() {
+                let even = arguments.factors::<S, N>(simd, &couple.even, first, lanes);
+                for m in 0..N {
+                    let [cosine, sine] = x.at(first + m, lanes);
+                    to[m] = [F::fma(simd, even[m], cosine, to[m][0]), F::fma(simd, even[m], sine, to[m][1])];
+                }
+            }
+            if !couple.odd.is_empty() {
+                let odd = arguments.factors::<S, N>(simd, &couple.odd, first, lanes);
+                for m in 0..N {
+                    let [cosine, sine] = x.at(first + m, lanes);
+                    let less = F::times(simd, odd[m], cosine);
+                    to[m] = [F::fma(simd, odd[m], sine, to[m][0]), F::minus(simd, to[m][1], less)];
+                }
+            }
+            for m in 0..N {
+                z.put(first + m, lanes, to[m]);
             }
         }
     }
@@ -116,11 +156,11 @@ pub(super) struct Gradients<'a, F> {
     /// By the weights, filled up, times `scale`.
     pub by_w: &'a mut [F],
     pub scale: F,
-    /// Products of features and gradients of every order, `[2, orders, count]`, for the gradients by the weights.
-    pub products: &'a mut [F],
+    /// The sum over paths of their share of `g . z` times their degree is added here.
+    pub along: Option<&'a mut F>,
 }
 
-/// Adds the gradients that one by the output of a couple, `g`, has. Gives the sum over the paths of their share of `g . z` times their degree, if `radial`.
+/// Adds the gradients that one by the output of a couple, `g`, has.
 #[inline(always)]
 pub(super) fn gradient<F: Vector, S: Simd>(
     simd: S,
@@ -128,64 +168,90 @@ pub(super) fn gradient<F: Vector, S: Simd>(
     couple: &Couple,
     (x, x_room): (&[F], usize),
     (g, g_room): (&[F], usize),
-    gradients: &mut Gradients<F>,
-    radial: bool,
-) -> F {
-    let (x, g) = (Orders::<F, S>::new(x, x_room), Orders::<F, S>::new(g, g_room));
-    let count = x.count;
-    if !gradients.by_x.is_empty() {
-        let mut by_x = OrdersMut::<F, S>::new(gradients.by_x, x_room);
-        for m in 0..couple.orders {
-            for lanes in 0..count {
-                let even = arguments.factor(simd, &couple.even, m, lanes);
-                if couple.odd.is_empty() {
-                    by_x.add_real(simd, m, lanes, even, g.at(m, lanes));
-                } else {
-                    let odd = arguments.factor(simd, &couple.odd, m, lanes);
-                    by_x.add(simd, m, lanes, [even, odd], g.at(m, lanes));
+    mut gradients: Gradients<F>,
+) {
+    by_orders!(
+        couple.orders,
+        gradient_orders::<F, S>(first, simd, arguments, couple, first, x, x_room, g, g_room, gradients.reborrow())
+    );
+}
+
+impl<F: Vector> Gradients<'_, F> {
+    fn reborrow(&mut self) -> Gradients<'_, F> {
+        let Self { by_x, by_w, scale, along } = self;
+        Gradients { by_x, by_w, scale: *scale, along: along.as_deref_mut() }
+    }
+}
+
+orders! {
+    fn gradient_orders<'a, F, S, N, FROM_ZERO>(
+        simd,
+        arguments: Arguments<'a, F>,
+        couple: &'a Couple,
+        first: usize,
+        x: &'a [F],
+        x_room: usize,
+        g: &'a [F],
+        g_room: usize,
+        gradients: Gradients<'a, F>,
+    ) {
+        let Gradients { by_x, by_w, scale, along } = gradients;
+        let (x, g) = (Orders::<F, S>::new(x, x_room), Orders::<F, S>::new(g, g_room));
+        let mut by_x = (!by_x.is_empty()).then(|| OrdersMut::<F, S>::new(by_x, x_room));
+        let by_w = F::vectors_mut::<S>(by_w);
+        let (scale, mut sum) = (F::splat(simd, scale), F::splat(simd, F::ZERO));
+        for lanes in 0..x.count {
+            for (paths, is_odd) in [(&couple.even, false), (&couple.odd, true)] {
+                if paths.is_empty() {
+                    continue;
+                }
+                if let Some(by_x) = &mut by_x {
+                    let factors = arguments.factors::<S, N>(simd, paths, first, lanes);
+                    for m in 0..N {
+                        let ([cosine, sine], [to_cosine, to_sine]) = (g.at(first + m, lanes), by_x.at(first + m, lanes));
+                        let to = if is_odd {
+                            let less = F::times(simd, factors[m], sine);
+                            [F::minus(simd, to_cosine, less), F::fma(simd, factors[m], cosine, to_sine)]
+                        } else {
+                            [F::fma(simd, factors[m], cosine, to_cosine), F::fma(simd, factors[m], sine, to_sine)]
+                        };
+                        by_x.put(first + m, lanes, to);
+                    }
+                }
+                if by_w.is_empty() && along.is_none() {
+                    continue;
+                }
+                let mut products = [F::splat(simd, F::ZERO); N];
+                for m in 0..N {
+                    let ([xc, xs], [gc, gs]) = (x.at(first + m, lanes), g.at(first + m, lanes));
+                    products[m] = if is_odd {
+                        F::minus(simd, F::times(simd, xs, gc), F::times(simd, xc, gs))
+                    } else {
+                        F::fma(simd, xc, gc, F::times(simd, xs, gs))
+                    };
+                }
+                for path in &arguments.paths[paths.clone()] {
+                    let factors = &arguments.factors[path.factors.start + first..][..N];
+                    let mut product = F::times(simd, F::splat(simd, factors[0]), products[0]);
+                    for m in 1..N {
+                        product = F::fma(simd, F::splat(simd, factors[m]), products[m], product);
+                    }
+                    let place = path.lane / F::width::<S>() + lanes;
+                    if let Some(by_w) = by_w.get_mut(place) {
+                        *by_w = F::fma(simd, scale, product, *by_w);
+                    }
+                    if along.is_some() {
+                        let w = F::vectors::<S>(arguments.w)[place];
+                        let degree = F::splat(simd, F::from_elem(path.degree as f64));
+                        sum = F::fma(simd, F::times(simd, degree, w), product, sum);
+                    }
                 }
             }
         }
-    }
-    let mut sum = F::splat(simd, F::ZERO);
-    if gradients.by_w.is_empty() && !radial {
-        return F::ZERO;
-    }
-    for (paths, odd) in [(&couple.even, false), (&couple.odd, true)] {
-        if paths.is_empty() {
-            continue;
-        }
-        let products = F::vectors_mut::<S>(gradients.products);
-        for m in 0..couple.orders {
-            for lanes in 0..count {
-                let ([xc, xs], [gc, gs]) = (x.at(m, lanes), g.at(m, lanes));
-                products[m * count + lanes] = if odd {
-                    F::minus(simd, F::times(simd, xs, gc), F::times(simd, xc, gs))
-                } else {
-                    F::fma(simd, xc, gc, F::times(simd, xs, gs))
-                };
-            }
-        }
-        for path in &arguments.paths[paths.clone()] {
-            let factors = &arguments.factors[path.factors.clone()];
-            let (w, scale) = (F::vectors::<S>(&arguments.w[path.lane..]), F::splat(simd, gradients.scale));
-            let degree = F::splat(simd, F::from_elem(path.degree as f64));
-            for lanes in 0..count {
-                let mut product = F::times(simd, F::splat(simd, factors[0]), products[lanes]);
-                for (m, &factor) in factors.iter().enumerate().skip(1) {
-                    product = F::fma(simd, F::splat(simd, factor), products[m * count + lanes], product);
-                }
-                if !gradients.by_w.is_empty() {
-                    let by_w = &mut F::vectors_mut::<S>(&mut gradients.by_w[path.lane..])[lanes];
-                    *by_w = F::fma(simd, scale, product, *by_w);
-                }
-                if radial {
-                    sum = F::fma(simd, F::times(simd, degree, w[lanes]), product, sum);
-                }
-            }
+        if let Some(along) = along {
+            *along += F::total(simd, sum);
         }
     }
-    if radial { F::total(simd, sum) } else { F::ZERO }
 }
 
 /// Adds `b . X a` for the generators `X` of rotations about `x` and `z` to `sums`: `a` has the orders that paths join, `b` the next one, too.

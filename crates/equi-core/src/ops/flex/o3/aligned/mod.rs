@@ -57,6 +57,14 @@ impl<F: Vector> Arguments<'_, F> {
         if self.shared { self.w } else { &self.w[edge * columns..][..columns] }
     }
 
+    /// The weights of the next edge, if they are read as they come.
+    fn next_weights(&self, edge: Option<usize>) -> &[F] {
+        match edge {
+            Some(edge) if !self.shared && self.plan.weights.scratch() == 0 => self.weights(edge),
+            _ => &[],
+        }
+    }
+
     fn vector(&self, edge: usize) -> [F; 3] {
         self.vectors.as_chunks::<3>().0[edge]
     }
@@ -87,7 +95,6 @@ struct Scratch<F> {
     by_x: Vec<F>,
     by_w: Vec<F>,
     by_turned_x: Vec<F>,
-    products: Vec<F>,
     /// A row on its way past the caches; none if rows do not take it.
     row: Vec<MaybeUninit<F>>,
 }
@@ -108,7 +115,6 @@ impl<F: Vector> Scratch<F> {
             by_x: zeros(plan.first.size, by_x),
             by_w: zeros(plan.weights.size, by_w),
             by_turned_x: zeros(plan.turned, by_x || by_vectors),
-            products: zeros(plan.largest, by_w || by_vectors),
             row: vec![
                 MaybeUninit::uninit();
                 if streamed { plan.columns[0].max(plan.columns[1]).max(plan.weights.columns) } else { 0 }
@@ -151,7 +157,8 @@ impl<F: Vector> pulp::WithSimd for Multiply<'_, F> {
         let Scratch { frame, factors, x: x_scratch, w, z, turned_x, turned_z, row, .. } = scratch;
         for (node, output) in nodes.zip(output.chunks_exact_mut(plan.columns[1])) {
             z.fill(F::ZERO);
-            for edge in edges_of(Some(graph.receivers), node) {
+            let mut edges = edges_of(Some(graph.receivers), node).peekable();
+            while let Some(edge) = edges.next() {
                 let x = x.planes(&plan.first, plan.columns[0], graph.senders.ids[edge], x_scratch);
                 let w = plan.weights.spread(arguments.weights(edge), w);
                 for path in &plan.straight {
@@ -169,14 +176,14 @@ impl<F: Vector> pulp::WithSimd for Multiply<'_, F> {
                     into_frame(simd, turn, block.orders, x, &mut turned_x[block.place.clone()], block.room);
                 }
                 let factors = factors_for(plan, frame.length, false, factors);
-                let coupling = couple::Arguments { paths: &plan.paths, factors, w };
+                let next = arguments.next_weights(edges.peek().copied());
+                let coupling = couple::Arguments { paths: &plan.paths, factors, w, next };
                 for (block, couples) in plan.outs.iter().zip(&plan.ends) {
                     let turned_z = &mut turned_z[..block.place.len()];
-                    turned_z.fill(F::ZERO);
-                    for couple in &plan.couples[couples.clone()] {
+                    for (number, couple) in plan.couples[couples.clone()].iter().enumerate() {
                         let first = &plan.firsts[couple.first];
                         let x = (&turned_x[first.place.clone()], first.room);
-                        couple::multiply::<F, S>(simd, coupling, couple, x, (turned_z, block.room));
+                        couple::multiply::<F, S>(simd, coupling, couple, x, (turned_z, block.room), number > 0);
                     }
                     let (turn, z) = (frame.turn(&plan.series, block.degree), &mut z[block.plane.numbers()]);
                     out_of_frame(simd, turn, block.orders, turned_z, block.room, z);
@@ -236,11 +243,12 @@ impl<F: Vector> pulp::WithSimd for Gradient<'_, F> {
         for node in nodes {
             scratch.by_x.fill(F::ZERO);
             plan.first.spread(&arguments.x[node * plan.columns[0]..][..plan.columns[0]], &mut scratch.x);
-            for edge in edges_of(Some(graph.senders), node) {
+            let mut edges = edges_of(Some(graph.senders), node).peekable();
+            while let Some(edge) = edges.next() {
                 if !shared {
                     scratch.by_w.fill(F::ZERO);
                 }
-                let by_vector = scratch.edge(simd, arguments, gradient, edge, by_vectors);
+                let by_vector = scratch.edge(simd, arguments, gradient, edge, edges.peek().copied(), by_vectors);
                 if by_vectors {
                     // SAFETY: every edge is sent by one node, and every node is in one piece.
                     let row = unsafe { gradients.by_vectors.row(edge) };
@@ -275,11 +283,11 @@ impl<F: Vector> Scratch<F> {
         arguments: &Arguments<F>,
         gradient: Source<F>,
         edge: usize,
+        next: Option<usize>,
         by_vector: bool,
     ) -> [F; 3] {
         let Arguments { plan, graph, .. } = *arguments;
-        let Self { frame, factors, x, w, z, turned_x, turned_z, turned_g, by_x, by_w, by_turned_x, products, .. } =
-            self;
+        let Self { frame, factors, x, w, z, turned_x, turned_z, turned_g, by_x, by_w, by_turned_x, .. } = self;
         let g = gradient.planes(&plan.out, plan.columns[1], graph.receivers.ids[edge], z);
         let w = plan.weights.spread(arguments.weights(edge), w);
         for path in &plan.straight {
@@ -303,26 +311,22 @@ impl<F: Vector> Scratch<F> {
         by_turned_x.fill(F::ZERO);
         let (mut torques, mut radial) = ([F::splat(simd, F::ZERO); 2], F::ZERO);
         let factors = factors_for(plan, frame.length, true, factors);
-        let coupling = couple::Arguments { paths: &plan.paths, factors, w };
+        let coupling = couple::Arguments { paths: &plan.paths, factors, w, next: arguments.next_weights(next) };
         let length = if plan.directed { F::ONE } else { frame.length };
         for (block, couples) in plan.outs.iter().zip(&plan.ends) {
             let turned_g = &mut turned_g[..block.place.len()];
             let turn = frame.turn(&plan.series, block.degree);
             into_frame(simd, turn, orders(block), &g[block.plane.numbers()], turned_g, block.room);
-            if by_vector {
-                turned_z[..block.place.len()].fill(F::ZERO);
-            }
-            for couple in &plan.couples[couples.clone()] {
+            for (number, couple) in plan.couples[couples.clone()].iter().enumerate() {
                 let first = &plan.firsts[couple.first];
                 let x = (&turned_x[first.place.clone()], first.room);
                 let by_x = if by_turned_x.is_empty() { &mut [][..] } else { &mut by_turned_x[first.place.clone()] };
-                let mut gradients = couple::Gradients { by_x, by_w, scale: length, products };
-                let g = (&*turned_g, block.room);
-                let along = by_vector && !plan.directed;
-                radial += couple::gradient::<F, S>(simd, coupling, couple, x, g, &mut gradients, along);
+                let along = (by_vector && !plan.directed).then_some(&mut radial);
+                let gradients = couple::Gradients { by_x, by_w, scale: length, along };
+                couple::gradient::<F, S>(simd, coupling, couple, x, (turned_g, block.room), gradients);
                 if by_vector {
                     let z = (&mut turned_z[..block.place.len()], block.room);
-                    couple::multiply::<F, S>(simd, coupling, couple, x, z);
+                    couple::multiply::<F, S>(simd, coupling, couple, x, z, number > 0);
                 }
             }
             if by_vector {

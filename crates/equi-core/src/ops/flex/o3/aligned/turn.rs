@@ -27,6 +27,40 @@ macro_rules! by_orders {
     }};
 }
 
+/// A kernel for orders `first` to `first + N`, the first of them 0 or not, which is compiled once for every instruction set and called. Gives `N`.
+macro_rules! orders {
+    ($(#[$attribute:meta])* fn $name:ident<$life:lifetime, $float:ident, $simd:ident, $n:ident, $zero:ident>(
+        $token:ident, $($argument:ident: $type:ty),* $(,)?
+    ) $body:block) => {
+        $(#[$attribute])*
+        #[inline(always)]
+        #[allow(clippy::too_many_arguments)]
+        fn $name<$life, $float: Vector, $simd: Simd, const $n: usize, const $zero: bool>(
+            simd: $simd,
+            $($argument: $type),*
+        ) -> usize {
+            struct Kernel<$life, $float, const N: usize, const ZERO: bool> {
+                $($argument: $type,)*
+            }
+
+            impl<$life, $float: Vector, const $n: usize, const $zero: bool> pulp::WithSimd for Kernel<$life, $float, $n, $zero> {
+                type Output = ();
+
+                #[inline(always)]
+                fn with_simd<$simd: Simd>(self, $token: $simd) {
+                    let Self { $($argument),* } = self;
+                    $body
+                }
+            }
+
+            simd.vectorize(Kernel::<$float, $n, $zero> { $($argument),* });
+            $n
+        }
+    };
+}
+
+pub(super) use {by_orders, orders};
+
 /// Takes the components `x`, `[2 l + 1, count]`, into the frame: the lowest `orders` of them, in `turned`, `[2, room, count]`.
 #[inline(always)]
 pub(super) fn into_frame<F: Vector, S: Simd>(
@@ -37,10 +71,7 @@ pub(super) fn into_frame<F: Vector, S: Simd>(
     turned: &mut [F],
     room: usize,
 ) {
-    let (x, turned) = (F::vectors::<S>(x), F::vectors_mut::<S>(turned));
-    let (cosines, sines) = turned.split_at_mut(turned.len() / 2);
-    let count = cosines.len() / room;
-    by_orders!(orders, into::<F, S>(first, simd, turn, first, x, cosines, sines, count));
+    by_orders!(orders, into::<F, S>(first, simd, turn, first, x, &mut *turned, room));
 }
 
 /// Takes the lowest `orders` components in the frame back and adds them to `z`, `[2 l + 1, count]`.
@@ -53,99 +84,95 @@ pub(super) fn out_of_frame<F: Vector, S: Simd>(
     room: usize,
     z: &mut [F],
 ) {
-    let (turned, z) = (F::vectors::<S>(turned), F::vectors_mut::<S>(z));
-    let (cosines, sines) = turned.split_at(turned.len() / 2);
-    let count = cosines.len() / room;
-    by_orders!(orders, out_of::<F, S>(first, simd, turn, first, cosines, sines, z, count));
+    by_orders!(orders, out_of::<F, S>(first, simd, turn, first, turned, room, &mut *z));
 }
 
-/// Orders `first` to `first + N`. Gives `N`.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn into<F: Vector, S: Simd, const N: usize, const FROM_ZERO: bool>(
-    simd: S,
-    turn: Turn<F>,
-    first: usize,
-    x: &[F::Lanes<S>],
-    cosines: &mut [F::Lanes<S>],
-    sines: &mut [F::Lanes<S>],
-    count: usize,
-) -> usize {
-    let Turn { l, around, matrices, row } = turn;
-    let (for_cosines, for_sines) = matrices.split_at((l + 1) * row);
-    let x = &x[..(2 * l + 1) * count];
-    for lanes in 0..count {
+orders! {
+    fn into<'a, F, S, N, FROM_ZERO>(
+        simd,
+        turn: Turn<'a, F>,
+        first: usize,
+        x: &'a [F],
+        turned: &'a mut [F],
+        room: usize,
+    ) {
+        let Turn { l, around, matrices, row } = turn;
+        let (for_cosines, for_sines) = matrices.split_at((l + 1) * row);
+        let (x, turned) = (F::vectors::<S>(x), F::vectors_mut::<S>(turned));
+        let (cosines, sines) = turned.split_at_mut(turned.len() / 2);
+        let count = cosines.len() / room;
+        let x = &x[..(2 * l + 1) * count];
         let zero = F::splat(simd, F::ZERO);
-        let (mut c, mut s) = ([zero; N], [zero; N]);
-        let entries = &for_cosines[first..][..N];
-        for m in 0..N {
-            c[m] = F::times(simd, F::splat(simd, entries[m]), x[l * count + lanes]);
-        }
-        for k in 1..=l {
-            let (cosine, sine) = (x[(l + k) * count + lanes], x[(l - k) * count + lanes]);
-            let [cos, sin, opposite] = around[k].map(|number| F::splat(simd, number));
-            let level = F::fma(simd, sin, sine, F::times(simd, cos, cosine));
-            let across = F::fma(simd, opposite, cosine, F::times(simd, cos, sine));
-            let (entries, sine_entries) = (&for_cosines[k * row + first..][..N], &for_sines[k * row + first..][..N]);
+        for lanes in 0..count {
+            let (mut c, mut s) = ([zero; N], [zero; N]);
+            let entries = &for_cosines[first..][..N];
             for m in 0..N {
-                c[m] = F::fma(simd, F::splat(simd, entries[m]), level, c[m]);
+                c[m] = F::times(simd, F::splat(simd, entries[m]), x[l * count + lanes]);
             }
-            for m in usize::from(FROM_ZERO)..N {
-                s[m] = F::fma(simd, F::splat(simd, sine_entries[m]), across, s[m]);
+            for k in 1..=l {
+                let (cosine, sine) = (x[(l + k) * count + lanes], x[(l - k) * count + lanes]);
+                let [cos, sin, opposite] = around[k].map(|number| F::splat(simd, number));
+                let level = F::fma(simd, sin, sine, F::times(simd, cos, cosine));
+                let across = F::fma(simd, opposite, cosine, F::times(simd, cos, sine));
+                let (entries, sine_entries) = (&for_cosines[k * row + first..][..N], &for_sines[k * row + first..][..N]);
+                for m in 0..N {
+                    c[m] = F::fma(simd, F::splat(simd, entries[m]), level, c[m]);
+                }
+                for m in usize::from(FROM_ZERO)..N {
+                    s[m] = F::fma(simd, F::splat(simd, sine_entries[m]), across, s[m]);
+                }
             }
-        }
-        for m in 0..N {
-            cosines[(first + m) * count + lanes] = c[m];
-            sines[(first + m) * count + lanes] = s[m];
+            for m in 0..N {
+                cosines[(first + m) * count + lanes] = c[m];
+                sines[(first + m) * count + lanes] = s[m];
+            }
         }
     }
-    N
 }
 
-/// The adjoint, added. Gives `N`.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn out_of<F: Vector, S: Simd, const N: usize, const FROM_ZERO: bool>(
-    simd: S,
-    turn: Turn<F>,
-    first: usize,
-    cosines: &[F::Lanes<S>],
-    sines: &[F::Lanes<S>],
-    z: &mut [F::Lanes<S>],
-    count: usize,
-) -> usize {
-    let Turn { l, around, matrices, row } = turn;
-    let (for_cosines, for_sines) = matrices.split_at((l + 1) * row);
-    let z = &mut z[..(2 * l + 1) * count];
-    for lanes in 0..count {
+orders! {
+    /// The adjoint, added.
+    fn out_of<'a, F, S, N, FROM_ZERO>(
+        simd,
+        turn: Turn<'a, F>,
+        first: usize,
+        turned: &'a [F],
+        room: usize,
+        z: &'a mut [F],
+    ) {
+        let Turn { l, around, matrices, row } = turn;
+        let (for_cosines, for_sines) = matrices.split_at((l + 1) * row);
+        let (turned, z) = (F::vectors::<S>(turned), F::vectors_mut::<S>(z));
+        let (cosines, sines) = turned.split_at(turned.len() / 2);
+        let count = cosines.len() / room;
+        let z = &mut z[..(2 * l + 1) * count];
         let zero = F::splat(simd, F::ZERO);
-        let (mut c, mut s) = ([zero; N], [zero; N]);
-        for m in 0..N {
-            c[m] = cosines[(first + m) * count + lanes];
-        }
-        for m in usize::from(FROM_ZERO)..N {
-            s[m] = sines[(first + m) * count + lanes];
-        }
-        let entries = &for_cosines[first..][..N];
-        let mut sum = z[l * count + lanes];
-        for m in 0..N {
-            sum = F::fma(simd, F::splat(simd, entries[m]), c[m], sum);
-        }
-        z[l * count + lanes] = sum;
-        for k in 1..=l {
-            let (entries, sine_entries) = (&for_cosines[k * row + first..][..N], &for_sines[k * row + first..][..N]);
-            let (mut level, mut across) = (F::times(simd, F::splat(simd, entries[0]), c[0]), zero);
-            for m in 1..N {
-                level = F::fma(simd, F::splat(simd, entries[m]), c[m], level);
+        for lanes in 0..count {
+            let (mut c, mut s) = ([zero; N], [zero; N]);
+            for m in 0..N {
+                c[m] = cosines[(first + m) * count + lanes];
+                s[m] = sines[(first + m) * count + lanes];
             }
-            for m in usize::from(FROM_ZERO)..N {
-                across = F::fma(simd, F::splat(simd, sine_entries[m]), s[m], across);
+            let entries = &for_cosines[first..][..N];
+            let mut sum = z[l * count + lanes];
+            for m in 0..N {
+                sum = F::fma(simd, F::splat(simd, entries[m]), c[m], sum);
             }
-            let [cos, sin, opposite] = around[k].map(|number| F::splat(simd, number));
-            let (cosine, sine) = ((l + k) * count + lanes, (l - k) * count + lanes);
-            z[cosine] = F::fma(simd, opposite, across, F::fma(simd, cos, level, z[cosine]));
-            z[sine] = F::fma(simd, cos, across, F::fma(simd, sin, level, z[sine]));
+            z[l * count + lanes] = sum;
+            for k in 1..=l {
+                let (entries, sine_entries) = (&for_cosines[k * row + first..][..N], &for_sines[k * row + first..][..N]);
+                let (mut level, mut across) = (F::times(simd, F::splat(simd, entries[0]), c[0]), zero);
+                for m in 1..N {
+                    level = F::fma(simd, F::splat(simd, entries[m]), c[m], level);
+                }
+                for m in usize::from(FROM_ZERO)..N {
+                    across = F::fma(simd, F::splat(simd, sine_entries[m]), s[m], across);
+                }
+                let [cos, sin, opposite] = around[k].map(|number| F::splat(simd, number));
+                let (cosine, sine) = ((l + k) * count + lanes, (l - k) * count + lanes);
+                z[cosine] = F::fma(simd, opposite, across, F::fma(simd, cos, level, z[cosine]));
+                z[sine] = F::fma(simd, cos, across, F::fma(simd, sin, level, z[sine]));
+            }
         }
     }
-    N
 }
