@@ -69,7 +69,7 @@ pub(in crate::ops) struct AlignedPath {
 }
 
 impl HarmonicCouplings {
-    /// The couplings of [`Couplings::uvu`] with these harmonics, in the form that takes fewer multiplications.
+    /// The couplings of [`Couplings::uvu`] with these harmonics, in the form that costs less.
     ///
     /// # Errors
     /// [`Error::NotHarmonics`] unless the second input has one copy of each degree of the harmonics, in their order.
@@ -104,7 +104,7 @@ impl HarmonicCouplings {
         // Of those to a block, one with all its orders first.
         groups.sort_by_key(|group| (group.out, std::cmp::Reverse(group.orders)));
         let mut all = Self { couplings, recursion, form: MessageForm::Direct, straight, groups };
-        let [direct, aligned] = [MessageForm::Direct, MessageForm::Aligned].map(|form| all.multiplications(form));
+        let [direct, aligned] = [MessageForm::Direct, MessageForm::Aligned].map(|form| all.cost(form));
         if aligned < direct {
             all.form = MessageForm::Aligned;
         }
@@ -132,15 +132,24 @@ impl HarmonicCouplings {
         &self.recursion
     }
 
-    /// Multiplications for an edge in a form, without those that do not depend on the number of copies: for every copy, a matrix and the weight for every path;
-    /// or turning the blocks that paths begin and end at, the factors of paths, and the complex products of the blocks that they join.
-    pub fn multiplications(&self, form: MessageForm) -> usize {
+    /// What an edge costs in a form, in multiplications of a matrix whose size is known to the compiler.
+    ///
+    /// Directly, a path makes its matrix, and takes it and its weight to every copy; beyond degree 3, where loops are not unrolled, four such multiplications take as
+    /// long as five. Aligned, the frame has its matrices, and every copy is turned, block by block that paths begin or end at, and multiplied by the
+    /// sums of the factors of the paths, order by order. What lies between these steps is written and read, so two multiplications take as long as three, and
+    /// a path costs ten more for every copy.
+    pub fn cost(&self, form: MessageForm) -> usize {
         let Couplings { first, out, paths, .. } = &*self.couplings;
         let straight = self.straight.iter().map(|Straight { path, .. }| 2 * first[paths[*path].first].columns().len());
+        let straight = straight.sum::<usize>();
         if form == MessageForm::Direct {
             let others = paths.iter().filter(|path| degrees_of(&self.couplings, path)[1] > 0);
-            let others = others.map(|path| out[path.out].columns().len() * (first[path.first].components + 1));
-            return others.sum::<usize>() + straight.sum::<usize>();
+            let others = others.map(|path| {
+                let [d1, d2, d3] = degrees_of(&self.couplings, path).map(|l| 2 * l + 1);
+                let multiplications = d1 * d2 * d3 + out[path.out].copies * d3 * (d1 + 1);
+                if d1.max(d3) > 7 { multiplications * 5 / 4 } else { multiplications }
+            });
+            return others.sum::<usize>() + straight;
         }
         let turned = |blocks: &[Block], of: fn(&Group) -> usize| -> usize {
             let turn = |(place, block): (usize, &Block)| {
@@ -156,10 +165,14 @@ impl HarmonicCouplings {
             let products = [even, odd].iter().filter(|paths| !paths.is_empty()).count() * (2 * group.orders - 1);
             first[group.first].copies * ((even.len() + odd.len()) * group.orders + products)
         });
-        turned(first, |group| group.first)
-            + turned(out, |group| group.out)
-            + coupled.sum::<usize>()
-            + straight.sum::<usize>()
+        let ends = self.groups.iter().flat_map(|group| [first[group.first], out[group.out]]);
+        let mut degrees: Vec<usize> = ends.map(|block| block.components / 2).collect();
+        degrees.sort_unstable();
+        degrees.dedup();
+        let frame: usize = degrees.into_iter().map(|l| 2 * (l + 1).pow(3)).sum();
+        let between = self.groups.iter().map(|group| first[group.first].copies * (group.even.len() + group.odd.len()));
+        let turned = turned(first, |group| group.first) + turned(out, |group| group.out);
+        (frame + turned + coupled.sum::<usize>()) * 3 / 2 + 10 * between.sum::<usize>() + straight
     }
 }
 

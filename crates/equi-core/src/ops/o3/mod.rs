@@ -119,10 +119,10 @@ pub fn uvu_messages(
 
 /// [`uvu_messages`] with the spherical harmonics of a vector for every edge as the second input, `z_i = sum over e from j to i of x_j (x)_(w_e) Y(r_e)`.
 ///
-/// On flex it has two forms, of which [`HarmonicCouplings`] chooses the one with fewer multiplications: matrices for every path, as in [`uvu_messages`], or
-/// features turned into the frame where the vector is the polar axis. There the harmonics have one component for each degree, a path from degree `l1` to `l3`
-/// takes `2 min(l1, l3) + 1` multiplications instead of `(2 l1 + 1) (2 l3 + 1)`, and the sum of the paths to a block is turned back. Vectors shorter than
-/// 1e-12 and the gradients there are as in [`spherical_harmonics`].
+/// On flex it has two forms, of which [`HarmonicCouplings`] chooses the one that costs less: matrices for every path, as in [`uvu_messages`], or features
+/// turned into the frame where the vector is the polar axis. There the harmonics have one component for each degree, a path from degree `l1` to `l3` takes
+/// `2 min(l1, l3) + 1` multiplications instead of `(2 l1 + 1) (2 l3 + 1)`, and the sum of the paths to a block is turned back. Vectors shorter than 1e-12 and
+/// the gradients there are as in [`spherical_harmonics`].
 ///
 /// # Shapes
 /// - `features` (`x`): `[nodes that send, first input]`

@@ -118,7 +118,7 @@ impl TensorProduct {
         }
     }
 
-    /// The couplings of [`messages`](Self::messages) with these harmonics, if messages take fewer multiplications in the frames of their vectors.
+    /// The couplings of [`messages`](Self::messages) with these harmonics, if messages cost less in the frames of their vectors.
     pub(in crate::o3) fn aligned_couplings(&self, harmonics: &SphericalHarmonics) -> Option<Arc<HarmonicCouplings>> {
         let Some(Fused::Uvu(couplings)) = &self.fused else { return None };
         let couplings = HarmonicCouplings::new(couplings.clone(), harmonics).ok()?;

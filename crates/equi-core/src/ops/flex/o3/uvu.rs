@@ -47,7 +47,7 @@ pub(super) struct Graph<'a> {
 
 /// The edges of a node, one after the other.
 #[inline(always)]
-pub(super) fn edges_of(rows: Option<&Rows>, node: usize) -> impl Iterator<Item = usize> {
+fn edges_of(rows: Option<&Rows>, node: usize) -> impl Iterator<Item = usize> {
     let range = rows.map_or(node..node + 1, |rows| rows.offsets[node]..rows.offsets[node + 1]);
     range.map(move |place| rows.map_or(place, |rows| rows.order[place]))
 }

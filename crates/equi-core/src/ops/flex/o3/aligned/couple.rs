@@ -30,9 +30,9 @@ struct Orders<'a, F: Vector, S: Simd> {
 
 impl<'a, F: Vector, S: Simd> Orders<'a, F, S> {
     #[inline(always)]
-    fn new(numbers: &'a [F], room: usize) -> Self {
+    fn new(numbers: &'a [F], stride: usize) -> Self {
         let (cosines, sines) = F::vectors::<S>(numbers).split_at(numbers.len() / F::width::<S>() / 2);
-        Self { cosines, sines, count: cosines.len() / room }
+        Self { cosines, sines, count: stride / F::width::<S>() }
     }
 
     #[inline(always)]
@@ -50,10 +50,10 @@ struct OrdersMut<'a, F: Vector, S: Simd> {
 
 impl<'a, F: Vector, S: Simd> OrdersMut<'a, F, S> {
     #[inline(always)]
-    fn new(numbers: &'a mut [F], room: usize) -> Self {
+    fn new(numbers: &'a mut [F], stride: usize) -> Self {
         let half = numbers.len() / F::width::<S>() / 2;
         let (cosines, sines) = F::vectors_mut::<S>(numbers).split_at_mut(half);
-        let count = cosines.len() / room;
+        let count = stride / F::width::<S>();
         Self { cosines, sines, count }
     }
 
@@ -98,14 +98,12 @@ pub(super) fn multiply<F: Vector, S: Simd>(
     simd: S,
     arguments: Arguments<F>,
     couple: &Couple,
-    (x, x_room): (&[F], usize),
-    (z, z_room): (&mut [F], usize),
+    x: &[F],
+    z: &mut [F],
+    stride: usize,
     add: bool,
 ) {
-    by_orders!(
-        couple.orders,
-        multiply_orders::<F, S>(first, simd, arguments, couple, first, x, x_room, &mut *z, z_room, add)
-    );
+    by_orders!(couple.orders, multiply_orders::<F, S>(first, simd, arguments, couple, first, x, &mut *z, stride, add));
 }
 
 orders! {
@@ -115,12 +113,11 @@ orders! {
         couple: &'a Couple,
         first: usize,
         x: &'a [F],
-        x_room: usize,
         z: &'a mut [F],
-        z_room: usize,
+        stride: usize,
         add: bool,
     ) {
-        let (x, mut z) = (Orders::<F, S>::new(x, x_room), OrdersMut::<F, S>::new(z, z_room));
+        let (x, mut z) = (Orders::<F, S>::new(x, stride), OrdersMut::<F, S>::new(z, stride));
         for lanes in 0..x.count {
             let mut to = [[F::splat(simd, F::ZERO); 2]; N];
             if add {
@@ -166,13 +163,14 @@ pub(super) fn gradient<F: Vector, S: Simd>(
     simd: S,
     arguments: Arguments<F>,
     couple: &Couple,
-    (x, x_room): (&[F], usize),
-    (g, g_room): (&[F], usize),
+    x: &[F],
+    g: &[F],
+    stride: usize,
     mut gradients: Gradients<F>,
 ) {
     by_orders!(
         couple.orders,
-        gradient_orders::<F, S>(first, simd, arguments, couple, first, x, x_room, g, g_room, gradients.reborrow())
+        gradient_orders::<F, S>(first, simd, arguments, couple, first, x, g, stride, gradients.reborrow())
     );
 }
 
@@ -190,14 +188,13 @@ orders! {
         couple: &'a Couple,
         first: usize,
         x: &'a [F],
-        x_room: usize,
         g: &'a [F],
-        g_room: usize,
+        stride: usize,
         gradients: Gradients<'a, F>,
     ) {
         let Gradients { by_x, by_w, scale, along } = gradients;
-        let (x, g) = (Orders::<F, S>::new(x, x_room), Orders::<F, S>::new(g, g_room));
-        let mut by_x = (!by_x.is_empty()).then(|| OrdersMut::<F, S>::new(by_x, x_room));
+        let (x, g) = (Orders::<F, S>::new(x, stride), Orders::<F, S>::new(g, stride));
+        let mut by_x = (!by_x.is_empty()).then(|| OrdersMut::<F, S>::new(by_x, stride));
         let by_w = F::vectors_mut::<S>(by_w);
         let (scale, mut sum) = (F::splat(simd, scale), F::splat(simd, F::ZERO));
         for lanes in 0..x.count {
@@ -259,7 +256,7 @@ orders! {
 /// Both generators join an order to the next: that about `x` by real numbers `e_m`, that about `z` by `-i e_m`.
 #[inline(always)]
 pub(super) fn torque<F: Vector, S: Simd>(simd: S, block: &Turned<F>, a: &[F], b: &[F], sums: &mut [F::Lanes<S>; 2]) {
-    let (a, b) = (Orders::<F, S>::new(a, block.room), Orders::<F, S>::new(b, block.room));
+    let (a, b) = (Orders::<F, S>::new(a, block.plane.stride), Orders::<F, S>::new(b, block.plane.stride));
     let zero = F::splat(simd, F::ZERO);
     for lanes in 0..a.count {
         let ([mut ac, mut as_], [mut bc, mut bs]) = (a.at(0, lanes), b.at(0, lanes));

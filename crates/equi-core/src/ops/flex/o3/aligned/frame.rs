@@ -19,8 +19,8 @@ pub(super) struct Series<F> {
     highest: usize,
     /// Numbers of the matrices of all degrees.
     size: usize,
-    /// Numbers of a pattern, an even number of whole vectors or one vector.
-    period: usize,
+    /// One at even places and zero at odd ones, as far as a vector or two numbers reach, then the other way round.
+    alternating: [Vec<F>; 2],
 }
 
 /// The matrices of a degree.
@@ -79,7 +79,9 @@ impl<F: Vector> Series<F> {
             degree
         };
         let degrees: Vec<_> = degrees.iter().map(degree).collect();
-        Self { highest: degrees.iter().map(|degree| degree.l).max().unwrap_or(0), degrees, size, period }
+        let highest = degrees.iter().map(|degree| degree.l).max().unwrap_or(0);
+        let ones = |parity| (0..period).map(|place| if place % 2 == parity { F::ONE } else { F::ZERO }).collect();
+        Self { degrees, highest, size, alternating: [0, 1].map(ones) }
     }
 }
 
@@ -114,6 +116,7 @@ pub(super) struct Frame<F> {
 #[derive(Clone, Copy)]
 pub(super) struct Turn<'a, F> {
     pub l: usize,
+    /// Cosines and sines of order after order from 1.
     pub around: &'a [[F; 3]],
     /// `[2, l + 1, row]`
     pub matrices: &'a [F],
@@ -126,7 +129,7 @@ impl<F: Vector> Frame<F> {
         Self {
             around: vec![[F::ONE, F::ZERO, F::ZERO]; orders],
             matrices: vec![F::ZERO; series.size],
-            patterns: vec![F::ZERO; 2 * orders * series.period],
+            patterns: vec![F::ZERO; 2 * orders * series.alternating[0].len()],
             axes: [[F::ZERO; 3]; 3],
             length: F::ZERO,
         }
@@ -152,17 +155,20 @@ impl<F: Vector> Frame<F> {
             *around = [cosine, sine, -sine];
             (cosine, sine) = (cosine * cos_alpha - sine * sin_alpha, sine * cos_alpha + cosine * sin_alpha);
         }
+        let (width, patterns) = (F::width::<S>(), F::vectors_mut::<S>(&mut self.patterns));
+        let alternating = series.alternating.each_ref().map(|numbers| F::vectors::<S>(numbers));
+        let period = alternating[0].len();
         let (mut cosine, mut sine) = (one, zero);
-        for patterns in self.patterns.chunks_exact_mut(2 * series.period) {
-            let (even, odd) = patterns.split_at_mut(series.period);
-            for (even, odd) in even.as_chunks_mut::<2>().0.iter_mut().zip(odd.as_chunks_mut::<2>().0) {
-                (*even, *odd) = ([cosine, sine], [sine, cosine]);
+        for patterns in patterns.chunks_exact_mut(2 * period) {
+            let (c, s) = (F::splat(simd, cosine), F::splat(simd, sine));
+            for place in 0..period {
+                let [even, odd] = alternating.map(|vectors| vectors[place]);
+                patterns[place] = F::fma(simd, c, even, F::times(simd, s, odd));
+                patterns[period + place] = F::fma(simd, s, even, F::times(simd, c, odd));
             }
             (cosine, sine) = (cosine * cos_beta - sine * sin_beta, sine * cos_beta + cosine * sin_beta);
         }
-        let patterns = F::vectors::<S>(&self.patterns);
         let matrices = F::vectors_mut::<S>(&mut self.matrices);
-        let (width, period) = (F::width::<S>(), series.period / F::width::<S>());
         for degree in &series.degrees {
             let (orders, row) = (degree.l + 1, degree.row / width);
             let matrix = &mut matrices[degree.place / width..][..2 * orders * row];
@@ -188,7 +194,7 @@ impl<F: Vector> Frame<F> {
     #[inline(always)]
     pub fn turn<'a>(&'a self, series: &Series<F>, number: usize) -> Turn<'a, F> {
         let &Degree { l, row, place, .. } = &series.degrees[number];
-        Turn { l, around: &self.around[..=l], matrices: &self.matrices[place..][..2 * (l + 1) * row], row }
+        Turn { l, around: &self.around[1..=l], matrices: &self.matrices[place..][..2 * (l + 1) * row], row }
     }
 
     /// The vector with these components in the frame.

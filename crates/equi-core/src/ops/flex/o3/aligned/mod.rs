@@ -26,10 +26,11 @@ use self::frame::Frame;
 use self::turn::{into_frame, out_of_frame};
 use super::coupling::{scale, scale_gradient};
 use super::disjoint::Disjoint;
-use super::stream::{fence, is_streamed, write};
-use super::uvu::{Graph, PIECE, SUMS, Source, edges_of, planes_of};
+use super::stream::{fence, is_streamed, prefetch, write};
+use super::uvu::{Graph, PIECE, SUMS, Source, planes_of};
 use super::vector::Vector;
 use crate::ops::flex::pieces::for_each_with;
+use crate::ops::segments::Rows;
 
 pub(super) use self::plan::Plan;
 
@@ -57,10 +58,10 @@ impl<F: Vector> Arguments<'_, F> {
         if self.shared { self.w } else { &self.w[edge * columns..][..columns] }
     }
 
-    /// The weights of the next edge, if they are read as they come.
-    fn next_weights(&self, edge: Option<usize>) -> &[F] {
-        match edge {
-            Some(edge) if !self.shared && self.plan.weights.scratch() == 0 => self.weights(edge),
+    /// The weights of the edge after that in a place, if they are read as they come.
+    fn next_weights(&self, rows: &Rows, place: usize) -> &[F] {
+        match rows.order.get(place + 1) {
+            Some(&edge) if !self.shared && self.plan.weights.scratch() == 0 => self.weights(edge),
             _ => &[],
         }
     }
@@ -157,12 +158,14 @@ impl<F: Vector> pulp::WithSimd for Multiply<'_, F> {
         let Scratch { frame, factors, x: x_scratch, w, z, turned_x, turned_z, row, .. } = scratch;
         for (node, output) in nodes.zip(output.chunks_exact_mut(plan.columns[1])) {
             z.fill(F::ZERO);
-            let mut edges = edges_of(Some(graph.receivers), node).peekable();
-            while let Some(edge) = edges.next() {
+            for place in graph.receivers.offsets[node]..graph.receivers.offsets[node + 1] {
+                let edge = graph.receivers.order[place];
+                let next = arguments.next_weights(graph.receivers, place);
                 let x = x.planes(&plan.first, plan.columns[0], graph.senders.ids[edge], x_scratch);
                 let w = plan.weights.spread(arguments.weights(edge), w);
                 for path in &plan.straight {
                     let (x, w) = (&x[path.first.numbers()], &w[path.lane..]);
+                    (0..path.out.stride).step_by(plan.width).for_each(|lane| prefetch(next, path.lane + lane));
                     let (components, stride) = (path.out.components, path.out.stride / plan.width);
                     let z = F::vectors_mut::<S>(&mut z[path.out.numbers()]);
                     let (x, w) = (F::vectors::<S>(x), Some(F::vectors::<S>(w)));
@@ -173,20 +176,19 @@ impl<F: Vector> pulp::WithSimd for Multiply<'_, F> {
                 }
                 for block in &plan.firsts {
                     let (turn, x) = (frame.turn(&plan.series, block.degree), &x[block.plane.numbers()]);
-                    into_frame(simd, turn, block.orders, x, &mut turned_x[block.place.clone()], block.room);
+                    into_frame(simd, turn, block.orders, x, &mut turned_x[block.place.clone()], block.plane.stride);
                 }
                 let factors = factors_for(plan, frame.length, false, factors);
-                let next = arguments.next_weights(edges.peek().copied());
                 let coupling = couple::Arguments { paths: &plan.paths, factors, w, next };
                 for (block, couples) in plan.outs.iter().zip(&plan.ends) {
                     let turned_z = &mut turned_z[..block.place.len()];
                     for (number, couple) in plan.couples[couples.clone()].iter().enumerate() {
                         let first = &plan.firsts[couple.first];
-                        let x = (&turned_x[first.place.clone()], first.room);
-                        couple::multiply::<F, S>(simd, coupling, couple, x, (turned_z, block.room), number > 0);
+                        let x = &turned_x[first.place.clone()];
+                        couple::multiply::<F, S>(simd, coupling, couple, x, turned_z, block.plane.stride, number > 0);
                     }
                     let (turn, z) = (frame.turn(&plan.series, block.degree), &mut z[block.plane.numbers()]);
-                    out_of_frame(simd, turn, block.orders, turned_z, block.room, z);
+                    out_of_frame(simd, turn, block.orders, turned_z, block.plane.stride, z);
                 }
             }
             write(row, output, |output| plan.out.collect(z, output));
@@ -243,12 +245,12 @@ impl<F: Vector> pulp::WithSimd for Gradient<'_, F> {
         for node in nodes {
             scratch.by_x.fill(F::ZERO);
             plan.first.spread(&arguments.x[node * plan.columns[0]..][..plan.columns[0]], &mut scratch.x);
-            let mut edges = edges_of(Some(graph.senders), node).peekable();
-            while let Some(edge) = edges.next() {
+            for place in graph.senders.offsets[node]..graph.senders.offsets[node + 1] {
+                let edge = graph.senders.order[place];
                 if !shared {
                     scratch.by_w.fill(F::ZERO);
                 }
-                let by_vector = scratch.edge(simd, arguments, gradient, edge, edges.peek().copied(), by_vectors);
+                let by_vector = scratch.edge(simd, arguments, gradient, place, by_vectors);
                 if by_vectors {
                     // SAFETY: every edge is sent by one node, and every node is in one piece.
                     let row = unsafe { gradients.by_vectors.row(edge) };
@@ -275,22 +277,23 @@ impl<F: Vector> pulp::WithSimd for Gradient<'_, F> {
 }
 
 impl<F: Vector> Scratch<F> {
-    /// Adds the gradients by the features and the weights that an edge has, and gives that by its vector.
+    /// Adds the gradients by the features and the weights that the edge in this place of the senders has, and gives that by its vector.
     #[inline(always)]
     fn edge<S: Simd>(
         &mut self,
         simd: S,
         arguments: &Arguments<F>,
         gradient: Source<F>,
-        edge: usize,
-        next: Option<usize>,
+        place: usize,
         by_vector: bool,
     ) -> [F; 3] {
         let Arguments { plan, graph, .. } = *arguments;
         let Self { frame, factors, x, w, z, turned_x, turned_z, turned_g, by_x, by_w, by_turned_x, .. } = self;
+        let (edge, next) = (graph.senders.order[place], arguments.next_weights(graph.senders, place));
         let g = gradient.planes(&plan.out, plan.columns[1], graph.receivers.ids[edge], z);
         let w = plan.weights.spread(arguments.weights(edge), w);
         for path in &plan.straight {
+            (0..path.out.stride).step_by(plan.width).for_each(|lane| prefetch(next, path.lane + lane));
             let (components, stride) = (path.out.components, path.out.stride / plan.width);
             let (x, g) = (F::vectors::<S>(&x[path.first.numbers()]), F::vectors::<S>(&g[path.out.numbers()]));
             let by_x = if by_x.is_empty() { &mut [][..] } else { &mut by_x[path.first.numbers()] };
@@ -306,27 +309,27 @@ impl<F: Vector> Scratch<F> {
         let orders = |block: &plan::Turned<F>| if by_vector { block.room } else { block.orders };
         for block in &plan.firsts {
             let (turn, x) = (frame.turn(&plan.series, block.degree), &x[block.plane.numbers()]);
-            into_frame(simd, turn, orders(block), x, &mut turned_x[block.place.clone()], block.room);
+            into_frame(simd, turn, orders(block), x, &mut turned_x[block.place.clone()], block.plane.stride);
         }
         by_turned_x.fill(F::ZERO);
         let (mut torques, mut radial) = ([F::splat(simd, F::ZERO); 2], F::ZERO);
         let factors = factors_for(plan, frame.length, true, factors);
-        let coupling = couple::Arguments { paths: &plan.paths, factors, w, next: arguments.next_weights(next) };
+        let coupling = couple::Arguments { paths: &plan.paths, factors, w, next };
         let length = if plan.directed { F::ONE } else { frame.length };
         for (block, couples) in plan.outs.iter().zip(&plan.ends) {
             let turned_g = &mut turned_g[..block.place.len()];
             let turn = frame.turn(&plan.series, block.degree);
-            into_frame(simd, turn, orders(block), &g[block.plane.numbers()], turned_g, block.room);
+            into_frame(simd, turn, orders(block), &g[block.plane.numbers()], turned_g, block.plane.stride);
             for (number, couple) in plan.couples[couples.clone()].iter().enumerate() {
                 let first = &plan.firsts[couple.first];
-                let x = (&turned_x[first.place.clone()], first.room);
+                let x = &turned_x[first.place.clone()];
                 let by_x = if by_turned_x.is_empty() { &mut [][..] } else { &mut by_turned_x[first.place.clone()] };
                 let along = (by_vector && !plan.directed).then_some(&mut radial);
                 let gradients = couple::Gradients { by_x, by_w, scale: length, along };
-                couple::gradient::<F, S>(simd, coupling, couple, x, (turned_g, block.room), gradients);
+                couple::gradient::<F, S>(simd, coupling, couple, x, turned_g, block.plane.stride, gradients);
                 if by_vector {
-                    let z = (&mut turned_z[..block.place.len()], block.room);
-                    couple::multiply::<F, S>(simd, coupling, couple, x, z, number > 0);
+                    let z = &mut turned_z[..block.place.len()];
+                    couple::multiply::<F, S>(simd, coupling, couple, x, z, block.plane.stride, number > 0);
                 }
             }
             if by_vector {
@@ -345,7 +348,7 @@ impl<F: Vector> Scratch<F> {
             }
             for block in &plan.firsts {
                 let (turn, by_x) = (frame.turn(&plan.series, block.degree), &mut by_x[block.plane.numbers()]);
-                out_of_frame(simd, turn, block.orders, &by_turned_x[block.place.clone()], block.room, by_x);
+                out_of_frame(simd, turn, block.orders, &by_turned_x[block.place.clone()], block.plane.stride, by_x);
             }
         }
         let [about_x, about_z] = torques.map(|sum| F::total(simd, sum));

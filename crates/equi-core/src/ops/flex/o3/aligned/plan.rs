@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::frame::Series;
-use crate::o3::so3_generators;
 use crate::ops::flex::o3::planes::{Plane, Planes};
 use crate::ops::flex::o3::vector::{Vector, width};
 use crate::ops::flex::o3::weights::WeightLanes;
@@ -34,7 +33,7 @@ pub(in crate::ops::flex::o3) struct Plan<F> {
     pub width: usize,
     /// Whether harmonics are those of directions.
     pub directed: bool,
-    /// Multiplications of an edge, about.
+    /// What an edge costs.
     pub operations: usize,
 }
 
@@ -125,7 +124,7 @@ impl<F: Vector> Plan<F> {
             largest: outs.iter().map(|block| block.place.len()).max().unwrap_or(0),
             width,
             directed: couplings.recursion().normalize,
-            operations: couplings.multiplications(couplings.form()),
+            operations: couplings.cost(couplings.form()),
             series: Series::new(&degrees, width),
             columns: [columns[0], columns[2]],
             first,
@@ -139,6 +138,11 @@ impl<F: Vector> Plan<F> {
             factors,
         }
     }
+}
+
+/// What joins component `m` of degree `l` to `m + 1` in the generator of rotations about `x`: `sqrt((l - m) (l + m + 1)) / 2`, for `m = 0` times `sqrt 2`.
+fn step(l: usize, m: usize) -> f64 {
+    (((l - m) * (l + m + 1)) as f64 / if m == 0 { 2.0 } else { 4.0 }).sqrt()
 }
 
 /// The blocks that groups begin or end at, in their order.
@@ -156,15 +160,32 @@ fn turned<F: Vector>(
         let room = (orders + 1).min(l + 1);
         let place = end..end + 2 * room * plane.stride;
         end = place.end;
-        let about_x = &so3_generators(l)[0];
         Some(Turned {
             plane: *plane,
             degree: degrees.binary_search(&l).ok()?,
             orders,
             room,
             place,
-            steps: (0..l).map(|m| F::from_elem(about_x[(l + m + 1, l + m)])).collect(),
+            steps: (0..l).map(|m| F::from_elem(step(l, m))).collect(),
         })
     };
     planes.blocks.iter().enumerate().filter_map(block).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::step;
+    use crate::o3::so3_generators;
+
+    #[test]
+    fn steps_are_those_of_the_generators() {
+        for l in 1..8 {
+            let [about_x, _, about_z] = so3_generators(l);
+            for m in 0..l {
+                let (cosine, sine) = (l + m, l - m);
+                assert!((about_x[(cosine + 1, cosine)] - step(l, m)).abs() < 1e-14);
+                assert!((about_z[(sine - 1, cosine)] + step(l, m)).abs() < 1e-14);
+            }
+        }
+    }
 }

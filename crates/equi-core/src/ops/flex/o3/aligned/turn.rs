@@ -61,7 +61,7 @@ macro_rules! orders {
 
 pub(super) use {by_orders, orders};
 
-/// Takes the components `x`, `[2 l + 1, count]`, into the frame: the lowest `orders` of them, in `turned`, `[2, room, count]`.
+/// Takes the components `x`, `[2 l + 1, count]`, into the frame: the lowest `orders` of them, in `turned`, `[2, room, count]`, a row of copies being `stride` numbers.
 #[inline(always)]
 pub(super) fn into_frame<F: Vector, S: Simd>(
     simd: S,
@@ -69,9 +69,9 @@ pub(super) fn into_frame<F: Vector, S: Simd>(
     orders: usize,
     x: &[F],
     turned: &mut [F],
-    room: usize,
+    stride: usize,
 ) {
-    by_orders!(orders, into::<F, S>(first, simd, turn, first, x, &mut *turned, room));
+    by_orders!(orders, into::<F, S>(first, simd, turn, first, x, &mut *turned, stride));
 }
 
 /// Takes the lowest `orders` components in the frame back and adds them to `z`, `[2 l + 1, count]`.
@@ -81,10 +81,10 @@ pub(super) fn out_of_frame<F: Vector, S: Simd>(
     turn: Turn<F>,
     orders: usize,
     turned: &[F],
-    room: usize,
+    stride: usize,
     z: &mut [F],
 ) {
-    by_orders!(orders, out_of::<F, S>(first, simd, turn, first, turned, room, &mut *z));
+    by_orders!(orders, out_of::<F, S>(first, simd, turn, first, turned, stride, &mut *z));
 }
 
 orders! {
@@ -94,13 +94,13 @@ orders! {
         first: usize,
         x: &'a [F],
         turned: &'a mut [F],
-        room: usize,
+        stride: usize,
     ) {
         let Turn { l, around, matrices, row } = turn;
         let (for_cosines, for_sines) = matrices.split_at((l + 1) * row);
         let (x, turned) = (F::vectors::<S>(x), F::vectors_mut::<S>(turned));
         let (cosines, sines) = turned.split_at_mut(turned.len() / 2);
-        let count = cosines.len() / room;
+        let count = stride / F::width::<S>();
         let x = &x[..(2 * l + 1) * count];
         let zero = F::splat(simd, F::ZERO);
         for lanes in 0..count {
@@ -109,12 +109,14 @@ orders! {
             for m in 0..N {
                 c[m] = F::times(simd, F::splat(simd, entries[m]), x[l * count + lanes]);
             }
-            for k in 1..=l {
-                let (cosine, sine) = (x[(l + k) * count + lanes], x[(l - k) * count + lanes]);
-                let [cos, sin, opposite] = around[k].map(|number| F::splat(simd, number));
+            let (mut cosine, mut sine, mut at) = (l * count + lanes, l * count + lanes, first);
+            for around in around {
+                (cosine, sine, at) = (cosine + count, sine - count, at + row);
+                let (cosine, sine) = (x[cosine], x[sine]);
+                let [cos, sin, opposite] = around.map(|number| F::splat(simd, number));
                 let level = F::fma(simd, sin, sine, F::times(simd, cos, cosine));
                 let across = F::fma(simd, opposite, cosine, F::times(simd, cos, sine));
-                let (entries, sine_entries) = (&for_cosines[k * row + first..][..N], &for_sines[k * row + first..][..N]);
+                let (entries, sine_entries) = (&for_cosines[at..][..N], &for_sines[at..][..N]);
                 for m in 0..N {
                     c[m] = F::fma(simd, F::splat(simd, entries[m]), level, c[m]);
                 }
@@ -137,14 +139,14 @@ orders! {
         turn: Turn<'a, F>,
         first: usize,
         turned: &'a [F],
-        room: usize,
+        stride: usize,
         z: &'a mut [F],
     ) {
         let Turn { l, around, matrices, row } = turn;
         let (for_cosines, for_sines) = matrices.split_at((l + 1) * row);
         let (turned, z) = (F::vectors::<S>(turned), F::vectors_mut::<S>(z));
         let (cosines, sines) = turned.split_at(turned.len() / 2);
-        let count = cosines.len() / room;
+        let count = stride / F::width::<S>();
         let z = &mut z[..(2 * l + 1) * count];
         let zero = F::splat(simd, F::ZERO);
         for lanes in 0..count {
@@ -159,8 +161,10 @@ orders! {
                 sum = F::fma(simd, F::splat(simd, entries[m]), c[m], sum);
             }
             z[l * count + lanes] = sum;
-            for k in 1..=l {
-                let (entries, sine_entries) = (&for_cosines[k * row + first..][..N], &for_sines[k * row + first..][..N]);
+            let (mut cosine, mut sine, mut at) = (l * count + lanes, l * count + lanes, first);
+            for around in around {
+                (cosine, sine, at) = (cosine + count, sine - count, at + row);
+                let (entries, sine_entries) = (&for_cosines[at..][..N], &for_sines[at..][..N]);
                 let (mut level, mut across) = (F::times(simd, F::splat(simd, entries[0]), c[0]), zero);
                 for m in 1..N {
                     level = F::fma(simd, F::splat(simd, entries[m]), c[m], level);
@@ -168,8 +172,7 @@ orders! {
                 for m in usize::from(FROM_ZERO)..N {
                     across = F::fma(simd, F::splat(simd, sine_entries[m]), s[m], across);
                 }
-                let [cos, sin, opposite] = around[k].map(|number| F::splat(simd, number));
-                let (cosine, sine) = ((l + k) * count + lanes, (l - k) * count + lanes);
+                let [cos, sin, opposite] = around.map(|number| F::splat(simd, number));
                 z[cosine] = F::fma(simd, opposite, across, F::fma(simd, cos, level, z[cosine]));
                 z[sine] = F::fma(simd, cos, across, F::fma(simd, sin, level, z[sine]));
             }
