@@ -1,12 +1,15 @@
 //! `cargo bench --bench tensor_product`: tensor products of the shapes that e3nn's users benchmark, forward and backward.
-//! Memory is kept, as the `equi` command does.
+//! Memory is kept, as the `equi` command does. The group `forms` compares the two ways in which messages with harmonics are computed, with the same inputs.
 
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
-use equi::core::o3::Irreps;
-use equi::core::ops::retain_memory;
+use equi::core::o3::{Irrep, Irreps, SphericalHarmonics};
+use equi::core::ops::{
+    CoupledPath, Couplings, HarmonicCouplings, MessageForm, Segments, harmonic_messages, retain_memory,
+};
 use equi::layers::o3::{ConnectionMode, Instruction, TensorProduct, TensorProductConfig};
 use std::hint::black_box;
+use std::sync::Arc;
 
 /// What both inputs hold, one copy in the second.
 const DEGREES: [&str; 3] = ["0e", "1o", "2e"];
@@ -96,5 +99,79 @@ fn fully_connected(criterion: &mut Criterion) {
     measure(criterion, "fully connected, 8x(0e+1o+2e) x (0e+1o+2e), 2000 rows, weights per row", config, 2000, true);
 }
 
-criterion_group!(benches, messages, fully_connected);
+/// Messages with harmonics along the edges of a graph: features `64x0e+64x1o+...` up to a degree, times harmonics up to it.
+struct Messages {
+    couplings: Arc<HarmonicCouplings>,
+    ends: [Segments; 2],
+    /// Features, vectors and weights.
+    inputs: [Tensor<2>; 3],
+}
+
+impl Messages {
+    const NODES: usize = 125;
+    const EDGES: usize = 2000;
+
+    /// Every path to a degree that features have, all that end at a degree to one block, or each to one of its own.
+    fn new(lmax: usize, own: bool, form: MessageForm, device: &Device) -> Self {
+        let harmonics = SphericalHarmonics::up_to(lmax);
+        let irreps = |l| (64, Irrep::spherical_harmonic(l));
+        let (mut blocks, mut paths) = (Vec::new(), Vec::new());
+        for (first, second) in (0..=lmax).flat_map(|a| (0..=lmax).map(move |b| (a, b))) {
+            for l in (first.abs_diff(second)..=lmax.min(first + second)).step_by(2) {
+                let out = if own { paths.len() } else { l };
+                blocks.push(irreps(l));
+                paths.push(CoupledPath { first, second, out, coefficient: 1.0 });
+            }
+        }
+        let features: Irreps = (0..=lmax).map(irreps).collect();
+        let out = if own { blocks.into_iter().collect() } else { features.clone() };
+        let couplings = Couplings::uvu(&features, &harmonics.irreps(), &out, &paths).expect("paths");
+        let normal = |rows, columns| Tensor::random([rows, columns], Distribution::Normal(0.0, 1.0), device);
+        let inputs =
+            [normal(Self::NODES, features.dim()), normal(Self::EDGES, 3), normal(Self::EDGES, couplings.weights())];
+        let couplings = HarmonicCouplings::new(Arc::new(couplings), &harmonics).expect("the harmonics");
+        let ends = [7, 1].map(|step| {
+            let node = |edge: usize| (edge / 16 + if step > 1 { edge % 16 * step } else { 0 }) % Self::NODES;
+            Segments::new((0..Self::EDGES).map(node).collect(), Self::NODES, device).expect("nodes")
+        });
+        Self { couplings: Arc::new(couplings.with_form(form)), ends, inputs }
+    }
+
+    fn forward(&self, [features, vectors, weights]: [Tensor<2>; 3]) -> Tensor<2> {
+        let [senders, receivers] = &self.ends;
+        harmonic_messages(features, vectors, weights, &self.couplings, senders, receivers)
+    }
+
+    /// Gradients of all inputs.
+    fn backward(&self) -> [Tensor<2>; 3] {
+        let inputs = self.inputs.clone().map(|input| input.require_grad());
+        let gradients = self.forward(inputs.clone()).sum().backward();
+        inputs.map(|input| input.grad(&gradients).expect("a gradient"))
+    }
+}
+
+fn forms(criterion: &mut Criterion) {
+    retain_memory();
+    let device = Device::default();
+    for (lmax, own) in [2, 3, 4, 6].into_iter().flat_map(|lmax| [(lmax, false), (lmax, true)]) {
+        let blocks = if own { "own blocks" } else { "shared blocks" };
+        let mut group = criterion.benchmark_group(format!("forms, degrees up to {lmax}, {blocks}"));
+        group.sample_size(20);
+        for form in [MessageForm::Direct, MessageForm::Aligned] {
+            let of = |device: &Device| {
+                device.seed(1);
+                Messages::new(lmax, own, form, device)
+            };
+            let messages = of(&device);
+            let forward = || black_box(messages.forward(messages.inputs.clone())).into_data();
+            group.bench_function(format!("{form:?}, forward"), |b| b.iter(forward));
+            let messages = of(&device.clone().autodiff());
+            let backward = || black_box(messages.backward()).map(|gradient| gradient.into_data());
+            group.bench_function(format!("{form:?}, forward and backward"), |b| b.iter(backward));
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, messages, fully_connected, forms);
 criterion_main!(benches);

@@ -207,8 +207,7 @@ fn point_convolution(edges: usize, device: &Device) -> (Run, Cost) {
     let graph = graph(edges, 16, device);
     let (edges, nodes, dim) = (graph.edges(), graph.nodes(), features.dim());
     let x = leaf([nodes, dim], device);
-    let of_edges =
-        EdgeFeatures { harmonics: leaf([edges, harmonics.dim()], device), radial: leaf([edges, RADIAL], device) };
+    let of_edges = EdgeFeatures::new(leaf([edges, harmonics.dim()], device), leaf([edges, RADIAL], device));
     let weights = layer.product.weight_numel();
     let maps = |irreps: &Irreps, rows: usize| {
         let of = |block: &MulIrrep| cost::linear(rows * block.irrep.dim(), block.mul, 8);

@@ -169,6 +169,15 @@ pub enum Error {
         /// Its number.
         path: usize,
     },
+    /// A product whose second input is not those harmonics.
+    #[error(
+        "the second input of these couplings is not the harmonics of degrees {degrees:?}: it must have one copy of each, in this order, and the \
+         couplings must be those of `uvu`"
+    )]
+    NotHarmonics {
+        /// Of the harmonics.
+        degrees: Vec<usize>,
+    },
     /// Index symmetries of a tensor that make no sense.
     #[error("index symmetries `{formula}`: {message}; write them like `ij=ji` or `ijk=jki=-jik`")]
     InvalidFormula {

@@ -15,12 +15,14 @@ use equi_core::action::space::PointField;
 use equi_core::assert_point_equivariant;
 use equi_core::check::points::{PointFeature, PointFn};
 use equi_core::group::Permutation;
-use equi_core::o3::Irreps;
+use equi_core::o3::{Irreps, SphericalHarmonics};
+use equi_core::ops::{CoupledPath, Couplings, HarmonicCouplings, MessageForm};
 use equi_layers::graph::{EdgeList, Graph, PeriodicCell};
 use equi_layers::o3::{EdgeEmbedding, PointConvolutionConfig, TensorFieldNetwork, TensorFieldNetworkConfig};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rows::{assert_close, blocks, features, host, irreps, joined, noise, tensor};
+use std::sync::Arc;
 
 const NODES: usize = 11;
 
@@ -254,4 +256,41 @@ fn features_of_other_shapes_are_named() {
     let network = network.init(&device).unwrap();
     let graph = Graph::new(&EdgeList::complete(3).unwrap(), &device).unwrap();
     network.forward(&graph, Tensor::ones([3, 2], &device), Tensor::zeros([3, 3], &device), None);
+}
+
+/// With harmonics of high degree, messages are computed in the frames of the edges where directions are known, and are the same without.
+#[test]
+fn high_degrees_are_the_same_with_and_without_directions() {
+    let features_of = irreps("2x0e+2x1o+2x2e+2x3o+2x4e+2x5o+2x6e");
+    let embedding = EdgeEmbedding::new(6, 4, 5.0).unwrap();
+    let config = PointConvolutionConfig::new(features_of.clone(), embedding.irreps(), features_of.clone(), 4);
+    for setting in settings() {
+        let (device, dtype) = (setting.device.clone().autodiff(), setting.dtype);
+        let layer = config.clone().with_seed(3).init((&device, dtype)).unwrap();
+        let paths = layer.product.paths().iter().map(|path| CoupledPath {
+            first: path.instruction.in1,
+            second: path.instruction.in2,
+            out: path.instruction.out,
+            coefficient: path.coefficient,
+        });
+        let paths: Vec<CoupledPath> = paths.collect();
+        let couplings = Couplings::uvu(&features_of, &embedding.irreps(), layer.product.irreps_out(), &paths).unwrap();
+        let couplings = HarmonicCouplings::new(Arc::new(couplings), &SphericalHarmonics::up_to(6)).unwrap();
+        assert_eq!(couplings.form(), MessageForm::Aligned);
+
+        let graph = graph(&pairs(&mut ChaCha8Rng::seed_from_u64(8)), &Permutation::identity(NODES), &device);
+        let run = |directions: bool| {
+            let x = noise(NODES, features_of.dim(), 9, &device, dtype).require_grad();
+            let positions = noise(NODES, 3, 10, &device, dtype).require_grad();
+            let mut edges = embedding.forward(&graph, positions.clone());
+            edges.directions = edges.directions.filter(|_| directions);
+            let output = layer.forward(&graph, x.clone(), None, &edges);
+            let gradients = output.clone().square().sum().backward();
+            [output.inner(), x.grad(&gradients).unwrap(), positions.grad(&gradients).unwrap()]
+        };
+        for (place, (given, wanted)) in run(true).iter().zip(run(false)).enumerate() {
+            let what = format!("{}, output {place}", setting.name);
+            assert_close(&what, &host(&wanted), &host(given), 10.0 * setting.tolerance);
+        }
+    }
 }

@@ -42,8 +42,8 @@ pub use kept::Kept;
 pub use memory::{release_memory, retain_memory};
 pub use message_network::{BackendMessages, MessageNetwork, OptionalTensors, ShiftNetwork, message_network};
 pub use o3::{
-    CoupledPath, Couplings, HarmonicRecursion, ProductGradients, ProductOps, spherical_harmonics, uvu_messages,
-    uvu_product, uvw_product,
+    CoupledPath, Couplings, HarmonicCouplings, HarmonicRecursion, MessageForm, ProductGradients, ProductOps,
+    harmonic_messages, spherical_harmonics, uvu_messages, uvu_product, uvw_product,
 };
 pub use perceptron::{BackendPerceptron, Perceptron, linear, perceptron};
 pub use radial_network::{RadialLayer, radial_network};

@@ -12,6 +12,7 @@
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay};
 use burn::tensor::{Tensor, TensorCreationOptions};
 use equi_core::o3::{Irreps, MulIrrep};
+use equi_core::ops::harmonic_messages;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -257,9 +258,17 @@ impl PointConvolution {
             let columns = self.product.irreps_out().dim();
             Tensor::zeros([graph.nodes(), columns], (&features.device(), features.dtype()))
         } else {
-            let (sent, harmonics) = (self.send.forward(features.clone()), edges.harmonics.clone());
-            let weights = self.radial.forward(edges.radial.clone());
-            let received = self.product.messages(sent, harmonics, weights, graph.senders(), graph.receivers());
+            let (sent, weights) = (self.send.forward(features.clone()), self.radial.forward(edges.radial.clone()));
+            let (senders, receivers) = (graph.senders(), graph.receivers());
+            let aligned = edges.directions.as_ref().and_then(|directions| {
+                let couplings = self.product.aligned_couplings(&directions.harmonics)?;
+                Some((directions.vectors.clone(), couplings))
+            });
+            let received = match aligned {
+                Some((vectors, couplings)) => harmonic_messages(sent, vectors, weights, &couplings, senders, receivers),
+                // All layers share the harmonics.
+                None => self.product.messages(sent, edges.harmonics.clone(), weights, senders, receivers),
+            };
             received * config.neighbours.sqrt().recip()
         };
         let received = self.receive.forward(received);

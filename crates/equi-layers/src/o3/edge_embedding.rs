@@ -24,6 +24,24 @@ pub struct EdgeFeatures {
     pub harmonics: Tensor<2>,
     /// Functions of the distances, `[edges, radial_functions]`.
     pub radial: Tensor<2>,
+    /// What the harmonics are of, if that is known.
+    pub directions: Option<EdgeDirections>,
+}
+
+/// Vectors along edges, of which [`EdgeFeatures::harmonics`] are the harmonics: products of high degrees are quicker with them.
+#[derive(Clone, Debug)]
+pub struct EdgeDirections {
+    /// From the sender to the receiver, `[edges, 3]`.
+    pub vectors: Tensor<2>,
+    /// Which harmonics.
+    pub harmonics: SphericalHarmonics,
+}
+
+impl EdgeFeatures {
+    /// Harmonics `[edges, irreps_edge.dim()]`, whatever they are of, and functions of the distances `[edges, radial_functions]`.
+    pub fn new(harmonics: Tensor<2>, radial: Tensor<2>) -> Self {
+        Self { harmonics, radial, directions: None }
+    }
 }
 
 impl EdgeEmbedding {
@@ -56,12 +74,14 @@ impl EdgeEmbedding {
     pub fn forward(&self, graph: &Graph, positions: Tensor<2>) -> EdgeFeatures {
         if graph.edges() == 0 {
             let zeros = |columns| Tensor::zeros([0, columns], (&positions.device(), positions.dtype()));
-            return EdgeFeatures { harmonics: zeros(self.irreps().dim()), radial: zeros(self.basis.number()) };
+            return EdgeFeatures::new(zeros(self.irreps().dim()), zeros(self.basis.number()));
         }
         let directions = graph.displacements(positions);
         let distances = root(directions.clone().square().sum_dim(1));
         // The squares of all functions sum to about 1.
         let radial = self.basis.forward(distances) * (self.basis.number() as f64).sqrt();
-        EdgeFeatures { harmonics: self.harmonics.forward(directions), radial }
+        let harmonics = self.harmonics.forward(directions.clone());
+        let directions = EdgeDirections { vectors: directions, harmonics: self.harmonics.clone() };
+        EdgeFeatures { harmonics, radial, directions: Some(directions) }
     }
 }

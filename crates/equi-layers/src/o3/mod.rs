@@ -28,7 +28,7 @@ pub use activation::Activation;
 pub use activation_function::NormalizedFunction;
 pub use batch_norm::{IrrepsBatchNorm, IrrepsBatchNormConfig, Reduction};
 pub use convolution::{PointConvolution, PointConvolutionConfig, SelfConnection};
-pub use edge_embedding::{EdgeEmbedding, EdgeFeatures};
+pub use edge_embedding::{EdgeDirections, EdgeEmbedding, EdgeFeatures};
 pub use gate::{Gate, GateConfig};
 pub use linear::{IrrepsLinear, IrrepsLinearConfig};
 pub use network::{TensorFieldLayer, TensorFieldNetwork, TensorFieldNetworkConfig};

@@ -10,7 +10,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::FloatTensor;
 
 use super::extension::ProductOps;
-use super::{Couplings, HarmonicRecursion};
+use super::{Couplings, HarmonicCouplings, HarmonicRecursion};
 use crate::ops::autodiff::{inner, parts};
 use crate::ops::{BackendSegments, RowOps};
 
@@ -99,6 +99,36 @@ impl<B: ProductOps + RowOps, C: CheckpointStrategy> ProductOps for Autodiff<B, C
         let [first, second, weights] = tensors.clone();
         let messages = B::uvu_messages(first, second, weights, couplings.clone(), senders.clone(), receivers.clone());
         match UvuMessages.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((tensors, (couplings, [senders, receivers])), messages),
+            OpsKind::UnTracked(prep) => prep.finish(messages),
+        }
+    }
+
+    fn harmonic_messages(
+        features: FloatTensor<Self>,
+        vectors: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        couplings: Arc<HarmonicCouplings>,
+        senders: BackendSegments<Self>,
+        receivers: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        product!(
+            HarmonicMessages,
+            (Arc<HarmonicCouplings>, [BackendSegments<B>; 2]),
+            |arguments, rest, gradient, needed| {
+                let ([features, vectors, weights], (couplings, [senders, receivers])) = (arguments, rest);
+                B::harmonic_messages_gradient(
+                    features, vectors, weights, couplings, senders, receivers, gradient, needed,
+                )
+            }
+        );
+
+        let (senders, receivers) = (inner::<B, C>(senders), inner::<B, C>(receivers));
+        let (tensors, nodes) = parts::<B, C, _>([features, vectors, weights]);
+        let [features, vectors, weights] = tensors.clone();
+        let (from, to) = (senders.clone(), receivers.clone());
+        let messages = B::harmonic_messages(features, vectors, weights, couplings.clone(), from, to);
+        match HarmonicMessages.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((tensors, (couplings, [senders, receivers])), messages),
             OpsKind::UnTracked(prep) => prep.finish(messages),
         }

@@ -8,8 +8,8 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::{DType, Slice, TensorData};
 
 use super::couplings::{Block, Path};
-use super::extension::ProductGradients;
-use super::{Couplings, HarmonicRecursion};
+use super::extension::{ProductGradients, ProductOps};
+use super::{Couplings, HarmonicCouplings, HarmonicRecursion};
 use crate::o3::SHORTEST;
 use crate::ops::BackendSegments;
 use crate::ops::composed::{gather_rows, sum_rows};
@@ -197,6 +197,39 @@ pub(in crate::ops) fn uvu_messages_gradient<B: Backend>(
     let (by_sent, by_second, by_weights) =
         uvu_product_gradient::<B>(sent, second, weights, couplings, received, needed);
     (by_sent.map(|by_sent| sum_rows::<B>(by_sent, senders)), by_second, by_weights)
+}
+
+/// Messages by way of the harmonics of every edge.
+pub(in crate::ops) fn direct_messages<B: ProductOps>(
+    features: FloatTensor<B>,
+    vectors: FloatTensor<B>,
+    weights: FloatTensor<B>,
+    couplings: &HarmonicCouplings,
+    senders: BackendSegments<B>,
+    receivers: BackendSegments<B>,
+) -> FloatTensor<B> {
+    let harmonics = B::harmonics(vectors, couplings.recursion().clone());
+    B::uvu_messages(features, harmonics, weights, couplings.couplings().clone(), senders, receivers)
+}
+
+/// Their gradients.
+#[allow(clippy::too_many_arguments)]
+pub(in crate::ops) fn direct_messages_gradient<B: ProductOps>(
+    features: FloatTensor<B>,
+    vectors: FloatTensor<B>,
+    weights: FloatTensor<B>,
+    couplings: &HarmonicCouplings,
+    senders: BackendSegments<B>,
+    receivers: BackendSegments<B>,
+    gradient: FloatTensor<B>,
+    needed: [bool; 3],
+) -> ProductGradients<B> {
+    let (recursion, couplings) = (couplings.recursion().clone(), couplings.couplings().clone());
+    let harmonics = B::harmonics(vectors.clone(), recursion.clone());
+    let (by_features, by_harmonics, by_weights) =
+        B::uvu_messages_gradient(features, harmonics, weights, couplings, senders, receivers, gradient, needed);
+    let by_vectors = by_harmonics.map(|by_harmonics| B::harmonics_gradient(vectors, by_harmonics, recursion));
+    (by_features, by_vectors, by_weights)
 }
 
 impl<B: Backend> Coupling<'_, B> {

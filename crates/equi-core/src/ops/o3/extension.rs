@@ -6,7 +6,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
 use super::composed;
-use super::{Couplings, HarmonicRecursion};
+use super::{Couplings, HarmonicCouplings, HarmonicRecursion};
 use crate::ops::BackendSegments;
 
 /// The gradients of a product by its three arguments, where they were asked for.
@@ -153,6 +153,38 @@ pub trait ProductOps: Backend {
         composed::only(composed::uvu_messages_gradient::<Self>(
             first, second, weights, couplings, senders, receivers, gradient, needed,
         ))
+    }
+
+    /// [`uvu_messages`](Self::uvu_messages) with the harmonics of the vectors `[edges, 3]` as the second input.
+    #[fusion(default)]
+    fn harmonic_messages(
+        features: FloatTensor<Self>,
+        vectors: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        couplings: Arc<HarmonicCouplings>,
+        #[extension_type] senders: BackendSegments<Self>,
+        #[extension_type] receivers: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        composed::direct_messages::<Self>(features, vectors, weights, &couplings, senders, receivers)
+    }
+
+    /// The gradients of [`harmonic_messages`](Self::harmonic_messages) that are `needed`, of those by the features, the vectors and the weights.
+    #[allow(clippy::too_many_arguments, clippy::type_complexity)] // The macro must see the type itself.
+    #[allow(unused_variables)] // Without a backend there is nothing to call.
+    #[fusion(default)]
+    fn harmonic_messages_gradient(
+        features: FloatTensor<Self>,
+        vectors: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        couplings: Arc<HarmonicCouplings>,
+        #[extension_type] senders: BackendSegments<Self>,
+        #[extension_type] receivers: BackendSegments<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 3],
+    ) -> (Option<FloatTensor<Self>>, Option<FloatTensor<Self>>, Option<FloatTensor<Self>>) {
+        composed::direct_messages_gradient::<Self>(
+            features, vectors, weights, &couplings, senders, receivers, gradient, needed,
+        )
     }
 
     /// `z_w = sum over u, v of W_uvw C x_u y_v`, row by row, with the weights `[1, weights]`.

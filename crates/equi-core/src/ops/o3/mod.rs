@@ -1,5 +1,6 @@
 //! Spherical harmonics and tensor products: what networks on irreps of O(3) spend their time in.
 
+mod alignment;
 mod autodiff;
 mod composed;
 mod couplings;
@@ -12,14 +13,18 @@ use std::sync::Arc;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
+#[cfg(feature = "flex")]
+pub(super) use alignment::{AlignedPath, Group};
+pub use alignment::{HarmonicCouplings, MessageForm};
 #[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
 pub(super) use composed::only;
 #[cfg(any(feature = "flex", feature = "wgpu", feature = "cuda", feature = "rocm"))]
 pub(super) use composed::{
-    harmonics as composed_harmonics, harmonics_gradient as composed_harmonics_gradient,
-    uvu_messages as composed_uvu_messages, uvu_messages_gradient as composed_uvu_messages_gradient,
-    uvu_product as composed_uvu_product, uvu_product_gradient as composed_uvu_product_gradient,
-    uvw_product as composed_uvw_product, uvw_product_gradient as composed_uvw_product_gradient,
+    direct_messages, direct_messages_gradient, harmonics as composed_harmonics,
+    harmonics_gradient as composed_harmonics_gradient, uvu_messages as composed_uvu_messages,
+    uvu_messages_gradient as composed_uvu_messages_gradient, uvu_product as composed_uvu_product,
+    uvu_product_gradient as composed_uvu_product_gradient, uvw_product as composed_uvw_product,
+    uvw_product_gradient as composed_uvw_product_gradient,
 };
 pub(super) use couplings::Block;
 pub use couplings::{CoupledPath, Couplings};
@@ -105,6 +110,54 @@ pub fn uvu_messages(
     Tensor::from_dispatch(<Dispatch as ProductOps>::uvu_messages(
         first.into_dispatch(),
         second.into_dispatch(),
+        weights.into_dispatch(),
+        couplings.clone(),
+        senders.dispatch(),
+        receivers.dispatch(),
+    ))
+}
+
+/// [`uvu_messages`] with the spherical harmonics of a vector for every edge as the second input, `z_i = sum over e from j to i of x_j (x)_(w_e) Y(r_e)`.
+///
+/// On flex it has two forms, of which [`HarmonicCouplings`] chooses the one that costs less: matrices for every path, as in [`uvu_messages`], or features
+/// turned into the frame where the vector is the polar axis. There the harmonics have one component for each degree, a path from degree `l1` to `l3` takes
+/// `2 min(l1, l3) + 1` multiplications instead of `(2 l1 + 1) (2 l3 + 1)`, and the sum of the paths to a block is turned back. Vectors shorter than 1e-12 and
+/// the gradients there are as in [`spherical_harmonics`].
+///
+/// # Shapes
+/// - `features` (`x`): `[nodes that send, first input]`
+/// - `vectors` (`r`): `[edges, 3]`
+/// - `weights` (`w`): `[1, weights]` or `[edges, weights]`
+/// - output: `[nodes that receive, output]`
+///
+/// Where there is nothing to multiply, the output is a constant: there is no gradient.
+///
+/// # Panics
+/// If the shapes do not fit the couplings and the edges, or `senders` and `receivers` are of different edges.
+pub fn harmonic_messages(
+    features: Tensor<2>,
+    vectors: Tensor<2>,
+    weights: Tensor<2>,
+    couplings: &Arc<HarmonicCouplings>,
+    senders: &Segments,
+    receivers: &Segments,
+) -> Tensor<2> {
+    let (edges, all) = (senders.rows(), couplings.couplings());
+    assert_eq!(edges, receivers.rows(), "every edge has a sender and a receiver");
+    let [first, _, out] = all.columns();
+    let (given, shapes) = ([&features, &vectors, &weights].map(Tensor::dims), [[senders.count(), first], [edges, 3]]);
+    let rows = given[2][0];
+    assert!(
+        given[..2] == shapes && (rows == 1 || rows == edges) && given[2][1] == all.weights(),
+        "harmonic_messages takes {shapes:?} and {} weights, the same or others for each edge, not {given:?}",
+        all.weights()
+    );
+    if edges * all.weights() == 0 {
+        return Tensor::zeros([receivers.count(), out], (&features.device(), features.dtype()));
+    }
+    Tensor::from_dispatch(<Dispatch as ProductOps>::harmonic_messages(
+        features.into_dispatch(),
+        vectors.into_dispatch(),
         weights.into_dispatch(),
         couplings.clone(),
         senders.dispatch(),

@@ -2,8 +2,11 @@
 
 use burn::module::{Content, DisplaySettings, Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
-use equi_core::o3::Irreps;
-use equi_core::ops::{Segments, gather, segment_sum, uvu_messages, uvu_product, uvw_product};
+use equi_core::o3::{Irreps, SphericalHarmonics};
+use equi_core::ops::{
+    HarmonicCouplings, MessageForm, Segments, gather, segment_sum, uvu_messages, uvu_product, uvw_product,
+};
+use std::sync::Arc;
 
 use super::contraction::Contraction;
 use super::fused::Fused;
@@ -113,6 +116,13 @@ impl TensorProduct {
             Some(Fused::Uvu(couplings)) => uvu_messages(x1, x2, weight, couplings, senders, receivers),
             _ => segment_sum(self.forward_with(gather(x1, senders), x2, weight), receivers),
         }
+    }
+
+    /// The couplings of [`messages`](Self::messages) with these harmonics, if messages cost less in the frames of their vectors.
+    pub(in crate::o3) fn aligned_couplings(&self, harmonics: &SphericalHarmonics) -> Option<Arc<HarmonicCouplings>> {
+        let Some(Fused::Uvu(couplings)) = &self.fused else { return None };
+        let couplings = HarmonicCouplings::new(couplings.clone(), harmonics).ok()?;
+        (couplings.form() == MessageForm::Aligned).then(|| Arc::new(couplings))
     }
 
     /// The matrices by which `x2` multiplies, `forward(x1, x2) = x1 right(x2)` in every row.

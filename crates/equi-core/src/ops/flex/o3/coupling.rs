@@ -6,6 +6,7 @@ use pulp::Simd;
 
 use super::planes::{Plane, Planes};
 use super::vector::{Vector, width};
+use super::weights::WeightLanes;
 use crate::ops::o3::Couplings;
 
 /// Couplings in the precision and for the vectors of a kernel.
@@ -20,12 +21,7 @@ pub(super) struct Table<F> {
     /// Numbers of the matrices `M`, each filled up to whole vectors.
     pub matrices: usize,
     pub columns: [usize; 3],
-    /// Weights of an edge.
-    pub weights: usize,
-    /// The same, every path filled up to whole vectors.
-    pub weight_lanes: usize,
-    /// Whether nothing is filled up in the weights.
-    pub whole: bool,
+    pub weights: WeightLanes,
     /// Numbers in a vector.
     pub width: usize,
 }
@@ -38,11 +34,10 @@ pub(super) struct Path {
     pub out: Plane,
     /// The block of the output.
     pub block: usize,
-    pub copies: usize,
     /// The first of its weights, as they come.
     pub weights: usize,
     /// The first of its weights, every path filled up.
-    pub lanes: usize,
+    pub lane: usize,
     /// Whether no path before it adds to the same block.
     pub opens: bool,
     /// Whether `M` is a multiple of the identity.
@@ -100,12 +95,10 @@ impl<F: Vector> Table<F> {
             terms: vec![],
             matrices: 0,
             columns: couplings.columns(),
-            weights: couplings.weights(),
-            weight_lanes: 0,
-            whole: true,
+            weights: WeightLanes::new(couplings, width),
             width,
         };
-        for path in &couplings.paths {
+        for (number, path) in couplings.paths.iter().enumerate() {
             let (a, b, c) = (couplings.first[path.first], couplings.second[path.second], couplings.out[path.out]);
             let [d1, d2, d3] = [a, b, c].map(|block| block.components);
             let value = |i: usize, j: usize, k: usize| path.coefficients[(i * d2 + j) * d3 + k];
@@ -130,17 +123,14 @@ impl<F: Vector> Table<F> {
                 second: b.start,
                 out: table.out.blocks[path.out],
                 block: path.out,
-                copies: a.copies,
                 weights: path.weights,
-                lanes: table.weight_lanes,
+                lane: table.weights.lane(number),
                 opens: table.paths.iter().all(|other| other.block != path.out),
                 diagonal,
                 matrix,
                 coefficients,
                 terms,
             });
-            table.weight_lanes += a.copies.next_multiple_of(width);
-            table.whole &= a.copies.is_multiple_of(width);
         }
         table
     }
@@ -334,7 +324,7 @@ fn couple_any<F: Vector, S: Simd>(
 /// `z_k = w m x_k`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn scale<F: Vector, S: Simd>(
+pub(super) fn scale<F: Vector, S: Simd>(
     simd: S,
     components: usize,
     factor: F,
@@ -449,7 +439,7 @@ fn couple_gradient_any<F: Vector, S: Simd>(
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn scale_gradient<F: Vector, S: Simd>(
+pub(super) fn scale_gradient<F: Vector, S: Simd>(
     simd: S,
     components: usize,
     factor: F,

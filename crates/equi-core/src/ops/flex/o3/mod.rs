@@ -1,6 +1,8 @@
 //! Spherical harmonics and tensor products on flex, in single and double precision.
 
 #[allow(clippy::needless_range_loop)] // One index for several arrays.
+mod aligned;
+#[allow(clippy::needless_range_loop)] // As above.
 mod coupling;
 mod disjoint;
 #[allow(clippy::needless_range_loop)] // As above.
@@ -10,6 +12,7 @@ mod stream;
 mod uvu;
 mod uvw;
 mod vector;
+mod weights;
 
 use std::sync::Arc;
 
@@ -21,7 +24,9 @@ use burn::tensor::DType;
 use super::activation::add_rows;
 use super::memory::{Unwritten, contiguous, dims, filled, numbers, tensor};
 use crate::ops::BackendSegments;
-use crate::ops::o3::{self as composed, Couplings, HarmonicRecursion, ProductGradients, ProductOps};
+use crate::ops::o3::{
+    self as composed, Couplings, HarmonicCouplings, HarmonicRecursion, MessageForm, ProductGradients, ProductOps,
+};
 use crate::ops::segments::Rows;
 use coupling::Table;
 use disjoint::Disjoint;
@@ -120,6 +125,50 @@ impl ProductOps for Flex {
         )
     }
 
+    fn harmonic_messages(
+        features: FloatTensor<Self>,
+        vectors: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        couplings: Arc<HarmonicCouplings>,
+        senders: BackendSegments<Self>,
+        receivers: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        if couplings.form() == MessageForm::Direct {
+            return composed::direct_messages::<Self>(features, vectors, weights, &couplings, senders, receivers);
+        }
+        let graph = Graph { senders: &senders.host, receivers: &receivers.host };
+        in_precision!(
+            features,
+            aligned_messages([features, vectors, weights], &couplings, graph),
+            composed::direct_messages::<Self>(features, vectors, weights, &couplings, senders, receivers)
+        )
+    }
+
+    fn harmonic_messages_gradient(
+        features: FloatTensor<Self>,
+        vectors: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        couplings: Arc<HarmonicCouplings>,
+        senders: BackendSegments<Self>,
+        receivers: BackendSegments<Self>,
+        gradient: FloatTensor<Self>,
+        needed: [bool; 3],
+    ) -> ProductGradients<Self> {
+        if couplings.form() == MessageForm::Direct {
+            return composed::direct_messages_gradient::<Self>(
+                features, vectors, weights, &couplings, senders, receivers, gradient, needed,
+            );
+        }
+        let graph = Graph { senders: &senders.host, receivers: &receivers.host };
+        in_precision!(
+            features,
+            aligned_messages_gradient([features, vectors, weights], &couplings, graph, gradient, needed),
+            composed::direct_messages_gradient::<Self>(
+                features, vectors, weights, &couplings, senders, receivers, gradient, needed
+            )
+        )
+    }
+
     fn uvw_product(
         first: FloatTensor<Self>,
         second: FloatTensor<Self>,
@@ -191,7 +240,7 @@ fn uvu_arguments<'a, F: Vector>(
     assert!(
         x.len() == arguments.nodes()[1] * table.columns[0]
             && y.len() == edges * table.columns[1]
-            && w.len() == if shared { 1 } else { edges } * table.weights
+            && w.len() == if shared { 1 } else { edges } * table.weights.columns
             && graph.is_none_or(|graph| graph.iter().all(|rows| rows.rows() == edges)),
         "the shapes fit the couplings and the edges"
     );
@@ -219,26 +268,92 @@ fn uvu_gradient<F: Vector>(
     let arguments = uvu_arguments(&tensors, &table, graph);
     let [columns1, columns2, _] = table.columns;
     let weight_rows = if arguments.shared { uvu::pieces(&arguments) } else { arguments.edges };
-    let shapes = [[arguments.nodes()[1], columns1], [arguments.edges, columns2], [weight_rows, table.weights]];
+    let shapes = [[arguments.nodes()[1], columns1], [arguments.edges, columns2], [weight_rows, table.weights.columns]];
     let length = |place: usize| if needed[place] { shapes[place][0] * shapes[place][1] } else { 0 };
-    let [mut by_x, mut by_y, mut by_w]: [Unwritten<F>; 3] = std::array::from_fn(|place| Unwritten::new(length(place)));
+    let mut written: [Unwritten<F>; 3] = std::array::from_fn(|place| Unwritten::new(length(place)));
+    let [by_x, by_y, by_w] = &mut written;
     let gradients = uvu::Gradients {
         by_x: Disjoint::new(by_x.numbers(), columns1),
         by_y: Disjoint::new(by_y.numbers(), columns2),
-        by_w: Disjoint::new(by_w.numbers(), table.weights),
+        by_w: Disjoint::new(by_w.numbers(), shapes[2][1]),
         needed,
     };
     // Every row that was asked for is written.
     uvu::gradient(&arguments, numbers::<F>(&gradient), &gradients);
+    given(written, shapes, needed, arguments.shared)
+}
+
+/// The gradients of a product that were asked for. Those by `shared` weights have a row for every piece of work, and are summed.
+fn given<F: Vector>(
+    written: [Unwritten<F>; 3],
+    shapes: [[usize; 2]; 3],
+    needed: [bool; 3],
+    shared: bool,
+) -> ProductGradients<Flex> {
+    let [by_x, by_y, by_w] = written;
     let by_weights = || {
-        if !arguments.shared {
+        if !shared {
             return by_w.tensor(shapes[2]);
         }
-        let mut sum = vec![F::ZERO; table.weights];
+        let mut sum = vec![F::ZERO; shapes[2][1]];
         add_rows(by_w.as_slice(), &mut sum);
-        tensor(sum, [1, table.weights])
+        tensor(sum, [1, shapes[2][1]])
     };
     (needed[0].then(|| by_x.tensor(shapes[0])), needed[1].then(|| by_y.tensor(shapes[1])), needed[2].then(by_weights))
+}
+
+/// The arguments of messages in the frames of the edges, of which `tensors` are the features, the vectors and the weights.
+fn aligned_arguments<'a, F: Vector>(
+    tensors: &'a [FlexTensor; 3],
+    plan: &'a aligned::Plan<F>,
+    graph: Graph<'a>,
+) -> aligned::Arguments<'a, F> {
+    let [x, vectors, w] = tensors.each_ref().map(numbers::<F>);
+    let (edges, shared) = (graph.senders.rows(), dims(&tensors[2])[0] == 1);
+    assert!(
+        x.len() == graph.senders.count() * plan.columns[0]
+            && vectors.len() == 3 * edges
+            && w.len() == if shared { 1 } else { edges } * plan.weights.columns
+            && graph.receivers.rows() == edges,
+        "the shapes fit the couplings and the edges"
+    );
+    aligned::Arguments { plan, x, vectors, w, shared, graph }
+}
+
+fn aligned_messages<F: Vector>(tensors: [FlexTensor; 3], couplings: &HarmonicCouplings, graph: Graph) -> FlexTensor {
+    let tensors = tensors.map(contiguous);
+    let plan = aligned::Plan::<F>::new(couplings);
+    let arguments = aligned_arguments(&tensors, &plan, graph);
+    let shape = [graph.receivers.count(), plan.columns[1]];
+    // The row of every node that receives is written.
+    filled::<F>(shape, |output| aligned::multiply(&arguments, output))
+}
+
+fn aligned_messages_gradient<F: Vector>(
+    tensors: [FlexTensor; 3],
+    couplings: &HarmonicCouplings,
+    graph: Graph,
+    gradient: FlexTensor,
+    needed: [bool; 3],
+) -> ProductGradients<Flex> {
+    let (tensors, gradient) = (tensors.map(contiguous), contiguous(gradient));
+    let plan = aligned::Plan::<F>::new(couplings);
+    let arguments = aligned_arguments(&tensors, &plan, graph);
+    let edges = graph.senders.rows();
+    let weight_rows = if arguments.shared { arguments.pieces() } else { edges };
+    let shapes = [[graph.senders.count(), plan.columns[0]], [edges, 3], [weight_rows, plan.weights.columns]];
+    let length = |place: usize| if needed[place] { shapes[place][0] * shapes[place][1] } else { 0 };
+    let mut written: [Unwritten<F>; 3] = std::array::from_fn(|place| Unwritten::new(length(place)));
+    let [by_x, by_vectors, by_w] = &mut written;
+    let gradients = aligned::Gradients {
+        by_x: Disjoint::new(by_x.numbers(), shapes[0][1]),
+        by_vectors: Disjoint::new(by_vectors.numbers(), 3),
+        by_w: Disjoint::new(by_w.numbers(), shapes[2][1]),
+        needed,
+    };
+    // Every row that was asked for is written.
+    aligned::gradient(&arguments, numbers::<F>(&gradient), &gradients);
+    given(written, shapes, needed, arguments.shared)
 }
 
 fn uvw_arguments<'a, F: Vector>(tensors: &'a [FlexTensor; 3], couplings: &Couplings) -> uvw::Arguments<'a, F> {

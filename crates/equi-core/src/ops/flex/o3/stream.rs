@@ -1,4 +1,4 @@
-//! Writing what is too large for the caches, past them.
+//! Writing what is too large for the caches, past them, and reading it in time.
 
 use std::mem::MaybeUninit;
 
@@ -51,6 +51,23 @@ fn stream<F: Copy>(from: &[MaybeUninit<F>], to: &mut [MaybeUninit<F>]) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     to.copy_from_slice(from);
+}
+
+/// Has the line of the cache with this number read, if there is such a number: it is needed a while from now, and nobody can tell from what is read before.
+#[inline(always)]
+pub(super) fn prefetch<F>(numbers: &[F], place: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(number) = numbers.get(place) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+        #[allow(unsafe_code)]
+        // SAFETY: an instruction of SSE, which is there on every processor of this architecture and changes nothing.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (numbers, place);
 }
 
 /// Has everything that was streamed seen before what is written from now on.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::coupling::{Path, Table};
+use super::coupling::Table;
 use super::disjoint::Disjoint;
 use super::planes::Planes;
 use super::stream::{fence, is_streamed, write};
@@ -18,10 +18,10 @@ use crate::ops::flex::simd::kernel;
 use crate::ops::segments::Rows;
 
 /// Edges, or nodes with their edges, in one piece of work. A constant, so that sums over pieces are the same with any number of threads.
-const PIECE: usize = 16;
+pub(super) const PIECE: usize = 16;
 
 /// Pieces of work at most where all edges share their weights, since each has its own sum of gradients.
-const SUMS: usize = 16;
+pub(super) const SUMS: usize = 16;
 
 /// The arguments side by side.
 #[derive(Clone, Copy)]
@@ -65,16 +65,10 @@ impl<'a, F: Vector> Arguments<'a, F> {
 
     /// The weights of an edge.
     #[inline(always)]
-    fn weights<'b>(&'b self, edge: usize, scratch: &'b mut [F]) -> Weights<'b, F> {
-        let columns = self.table.weights;
+    fn weights<'b>(&'b self, edge: usize, scratch: &'b mut [F]) -> &'b [F] {
+        let columns = self.table.weights.columns;
         let w = if self.shared { self.w } else { &self.w[edge * columns..][..columns] };
-        if self.table.whole {
-            return Weights { numbers: w, whole: true };
-        }
-        for path in &self.table.paths {
-            scratch[path.lanes..][..path.copies].copy_from_slice(&w[path.weights..][..path.copies]);
-        }
-        Weights { numbers: scratch, whole: false }
+        self.table.weights.spread(w, scratch)
     }
 
     /// The matrices of an edge.
@@ -84,19 +78,6 @@ impl<'a, F: Vector> Arguments<'a, F> {
         for path in &self.table.paths {
             self.table.matrix(simd, path, &y[path.second_copy(0)], matrices);
         }
-    }
-}
-
-/// Weights as they come where they fill vectors, else filled up.
-struct Weights<'a, F> {
-    numbers: &'a [F],
-    whole: bool,
-}
-
-impl<'a, F> Weights<'a, F> {
-    #[inline(always)]
-    fn of(&self, path: &Path) -> Option<&'a [F]> {
-        Some(&self.numbers[if self.whole { path.weights } else { path.lanes }..])
     }
 }
 
@@ -119,16 +100,16 @@ impl<F: Vector> Scratch<F> {
         let zeros = |size: usize, needed: bool| vec![F::ZERO; if needed { size } else { 0 }];
         Self {
             x: zeros(table.first.size, true),
-            w: zeros(table.weight_lanes, !table.whole),
+            w: zeros(table.weights.scratch(), true),
             z: zeros(table.out.size, true),
             matrices: zeros(table.matrices, true),
             by_x: zeros(table.first.size, by_x),
             by_y: zeros(table.columns[1] * table.width, by_y),
-            by_w: zeros(table.weight_lanes, by_w),
+            by_w: zeros(table.weights.size, by_w),
             by_matrices: zeros(table.matrices * table.width, by_y),
             row: vec![
                 MaybeUninit::uninit();
-                if streamed { table.columns[2].max(table.columns[0]).max(table.weights) } else { 0 }
+                if streamed { table.columns[2].max(table.columns[0]).max(table.weights.columns) } else { 0 }
             ],
         }
     }
@@ -136,14 +117,14 @@ impl<F: Vector> Scratch<F> {
 
 /// Rows as they come, or with their components apart already.
 #[derive(Clone, Copy)]
-enum Source<'a, F> {
+pub(super) enum Source<'a, F> {
     Rows(&'a [F]),
     Planes(&'a [F]),
 }
 
 impl<'a, F: Vector> Source<'a, F> {
     #[inline(always)]
-    fn planes<'b>(&self, planes: &Planes, columns: usize, row: usize, scratch: &'b mut [F]) -> &'b [F]
+    pub fn planes<'b>(&self, planes: &Planes, columns: usize, row: usize, scratch: &'b mut [F]) -> &'b [F]
     where
         'a: 'b,
     {
@@ -167,7 +148,7 @@ kernel! {
 }
 
 /// The rows with their components apart, if they are those of nodes: they are read edge by edge.
-fn planes_of<F: Vector>(planes: &Planes, rows: &[F], columns: usize, of_nodes: bool) -> Vec<F> {
+pub(super) fn planes_of<F: Vector>(planes: &Planes, rows: &[F], columns: usize, of_nodes: bool) -> Vec<F> {
     if !of_nodes {
         return vec![];
     }
@@ -207,7 +188,16 @@ impl<F: Vector> pulp::WithSimd for Multiply<'_, F> {
                 let w = arguments.weights(edge, w);
                 for path in &table.paths {
                     let z = &mut z[path.out.numbers()];
-                    table.multiply(simd, path, matrices, x, w.of(path), z, path.out.stride, add || !path.opens);
+                    table.multiply(
+                        simd,
+                        path,
+                        matrices,
+                        x,
+                        Some(&w[path.lane..]),
+                        z,
+                        path.out.stride,
+                        add || !path.opens,
+                    );
                 }
                 add = true;
             }
@@ -279,8 +269,8 @@ impl<F: Vector> pulp::WithSimd for Gradient<'_, F> {
                     w_sums.fill(F::ZERO);
                 }
                 for path in &table.paths {
-                    let by_w = if by_w { &mut w_sums[path.lanes..] } else { &mut [][..] };
-                    let (w, by_z) = (w.of(path), &by_z[path.out.numbers()]);
+                    let by_w = if by_w { &mut w_sums[path.lane..] } else { &mut [][..] };
+                    let (w, by_z) = (Some(&w[path.lane..]), &by_z[path.out.numbers()]);
                     let stride = path.out.stride;
                     table.gradient(simd, path, matrices, x, w, by_z, stride, x_sums, by_w, by_matrices);
                 }
@@ -299,7 +289,7 @@ impl<F: Vector> pulp::WithSimd for Gradient<'_, F> {
                 if by_w && !shared {
                     // SAFETY: as above.
                     let row = unsafe { gradients.by_w.row(edge) };
-                    write(buffer, row, |row| collect_weights(table, w_sums, row));
+                    write(buffer, row, |row| table.weights.collect(w_sums, row));
                 }
             }
             if by_x {
@@ -310,16 +300,9 @@ impl<F: Vector> pulp::WithSimd for Gradient<'_, F> {
         }
         if shared {
             // SAFETY: every piece has a row.
-            collect_weights(table, w_sums, unsafe { gradients.by_w.row(piece) });
+            table.weights.collect(w_sums, unsafe { gradients.by_w.row(piece) });
         }
         fence();
-    }
-}
-
-#[inline(always)]
-fn collect_weights<F: Vector>(table: &Table<F>, sums: &[F], row: &mut [MaybeUninit<F>]) {
-    for path in &table.paths {
-        row[path.weights..][..path.copies].write_copy_of_slice(&sums[path.lanes..][..path.copies]);
     }
 }
 

@@ -126,7 +126,7 @@ impl<'a, F: Vector> Arguments<'a, F> {
             let width = group.out.copies;
             for member in &group.members {
                 let path = &self.table.paths[member.path];
-                for copy in 0..path.copies {
+                for copy in 0..path.first.copies {
                     let arranged = group.weights + (member.place + copy) * width;
                     let given = path.weights + (copy * member.copies + member.copy) * width;
                     row(arranged..arranged + width, given..given + width);
@@ -457,7 +457,7 @@ pub(super) fn gradient<F: Vector>(arguments: &Arguments<F>, gradient: &[F], grad
         true => (0..pieces).into_par_iter().map(work).collect(),
         false => (0..pieces).map(work).collect(),
     };
-    let mut total = vec![F::ZERO; if by_w { arguments.table.weights } else { 0 }];
+    let mut total = vec![F::ZERO; if by_w { arguments.table.weights.columns } else { 0 }];
     if by_w {
         for sum in sums {
             arguments.each_row(|arranged, given| {

@@ -15,6 +15,8 @@ pub(super) trait Vector: Float {
 
     fn plus<S: Simd>(simd: S, a: Self::Lanes<S>, b: Self::Lanes<S>) -> Self::Lanes<S>;
 
+    fn minus<S: Simd>(simd: S, a: Self::Lanes<S>, b: Self::Lanes<S>) -> Self::Lanes<S>;
+
     fn times<S: Simd>(simd: S, a: Self::Lanes<S>, b: Self::Lanes<S>) -> Self::Lanes<S>;
 
     /// `a b + c`, rounded once where there is an instruction for it.
@@ -46,7 +48,7 @@ pub(super) trait Vector: Float {
 }
 
 macro_rules! vector {
-    ($float:ident, $lanes:ident, $splat:ident, $add:ident, $mul:ident, $fma:ident, $total:ident, $vectors:ident, $vectors_mut:ident) => {
+    ($float:ident, $lanes:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $fma:ident, $total:ident, $vectors:ident, $vectors_mut:ident) => {
         impl Vector for $float {
             type Lanes<S: Simd> = S::$lanes;
 
@@ -58,6 +60,11 @@ macro_rules! vector {
             #[inline(always)]
             fn plus<S: Simd>(simd: S, a: S::$lanes, b: S::$lanes) -> S::$lanes {
                 simd.$add(a, b)
+            }
+
+            #[inline(always)]
+            fn minus<S: Simd>(simd: S, a: S::$lanes, b: S::$lanes) -> S::$lanes {
+                simd.$sub(a, b)
             }
 
             #[inline(always)]
@@ -100,9 +107,31 @@ macro_rules! vector {
     };
 }
 
-vector!(f32, f32s, splat_f32s, add_f32s, mul_f32s, mul_add_e_f32s, reduce_sum_f32s, as_simd_f32s, as_mut_simd_f32s);
+vector!(
+    f32,
+    f32s,
+    splat_f32s,
+    add_f32s,
+    sub_f32s,
+    mul_f32s,
+    mul_add_e_f32s,
+    reduce_sum_f32s,
+    as_simd_f32s,
+    as_mut_simd_f32s
+);
 
-vector!(f64, f64s, splat_f64s, add_f64s, mul_f64s, mul_add_e_f64s, reduce_sum_f64s, as_simd_f64s, as_mut_simd_f64s);
+vector!(
+    f64,
+    f64s,
+    splat_f64s,
+    add_f64s,
+    sub_f64s,
+    mul_f64s,
+    mul_add_e_f64s,
+    reduce_sum_f64s,
+    as_simd_f64s,
+    as_mut_simd_f64s
+);
 
 /// The width of the vectors that kernels run with on this machine.
 pub(super) fn width<F: Vector>() -> usize {
