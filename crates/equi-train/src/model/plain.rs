@@ -130,14 +130,14 @@ impl fmt::Display for PlainCnnConfig {
 
 impl PlainCnn {
     /// The network as maps of scalar fields of `group`, for [`check::layers`](equi_core::check::layers): how far is each from commuting with it?
-    pub fn layers(&self, group: Group) -> Vec<NamedLayer<'_>> {
+    pub fn layers<'a>(&'a self, group: Group) -> Vec<NamedLayer<'a>> {
         let options = (self.head.weight.device(), self.head.weight.dtype());
         let scalars = |channels| FieldType::trivial(group, channels);
         let mut layers: Vec<NamedLayer> = Vec::new();
         let last = self.blocks.len();
         for (number, block) in (1..).zip(&self.blocks) {
             let [output, input, ..] = block.conv.weight.dims();
-            let mut add = |name: &str, given, map: Box<dyn Fn(Tensor<4>) -> Tensor<4> + '_>| {
+            let mut add = |name: &str, given, map: Box<dyn Fn(Tensor<4>) -> Tensor<4> + 'a>| {
                 let layer = FieldFn::new(scalars(given), scalars(output), &options.0, options.1, map);
                 layers.push((format!("{name} {number}"), Box::new(layer)));
             };
