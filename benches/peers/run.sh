@@ -61,7 +61,7 @@ all)
     ;;
 profile)
     binary="$(built "$1" --config 'profile.release.package.equi-core.debug="line-tables-only"')"
-    "$venv/bin/python" "$here/profile.py" "$@" --binary "$binary"
+    "$venv/bin/python" "$here/profile_ours.py" "$@" --binary "$binary"
     ;;
 summary) "$venv/bin/python" "$here/summary.py" "$@" ;;
 *) measure "$what" "$@" ;;

@@ -1,6 +1,6 @@
 """Where our side of a workload spends its time: shares of the samples of `perf`, by the files of this repository.
 
-    profile.py PEER WORKLOAD ACTION --binary FILE [--seconds S] [--threads N]
+    profile_ours.py PEER WORKLOAD ACTION --binary FILE [--seconds S] [--threads N]
 
 Has the peer's side write weights and inputs, repeats the action in our process, as run.py does, and samples that process only once it is warm. A sample
 counts for the innermost file of equi that it is in, inlined functions included, except those that only name the instructions of vectors; what is in none counts
