@@ -23,7 +23,7 @@ pub struct Compare {
     /// How much work: quick (minutes on two cores), standard, paper; smoke is for tests, its numbers mean nothing
     #[arg(long, default_value = "quick")]
     preset: String,
-    /// Contestants, separated by commas [default: all]
+    /// Contestants, separated by commas [default: the preset's]
     #[arg(long, value_delimiter = ',')]
     arms: Option<Vec<String>>,
     /// Numbers of training samples, separated by commas [default: the preset's]
@@ -112,8 +112,8 @@ const DIVERGED: u8 = 3;
 
 /// What there is to compare, for `--help`.
 fn contestants() -> String {
-    let tasks = TASKS.map(|task| format!("  {:<14} {}\n", task.name(), task.about())).concat();
-    let arms = ARMS.map(|arm| format!("  {:<14} {}\n", arm.name, arm.about)).concat();
+    let tasks = TASKS.map(|task| format!("  {:<22} {}\n", task.name(), task.about())).concat();
+    let arms = ARMS.map(|arm| format!("  {:<22} {}\n", arm.name, arm.about)).concat();
     format!(
         "Tasks:\n{tasks}\nArms:\n{arms}\nThe environment variable {VARIABLE} names the device where --device does not.\n\n\
          Exit codes:\n  0    finished, and every network was trained\n  1    it could not be done\n  2    the command \

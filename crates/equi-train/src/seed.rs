@@ -23,6 +23,14 @@ pub enum Purpose {
     Parts = 6,
     /// The transformations under which equivariance is measured; the position is the transformation.
     Probe = 7,
+    /// The resamples of a bootstrap; the position is their size.
+    Bootstrap = 8,
+    /// Which of the poses that principal axes leave open a training sample is shown in; the position is the optimiser step.
+    Frames = 9,
+    /// The moves of the data symmetry score; the position is the sample.
+    Symmetry = 10,
+    /// The poses in which test samples are shown.
+    Poses = 11,
 }
 
 /// The random stream of `purpose` at `position`.

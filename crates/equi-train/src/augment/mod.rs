@@ -36,38 +36,44 @@ pub struct Augmentation {
     pub horizontal_flip: f64,
     /// Probability that up and down are exchanged.
     pub vertical_flip: f64,
+    /// Probability that an image is turned by 180 degrees, besides its rotation. This exchanges pixels and resamples nothing.
+    #[serde(default)]
+    pub half_turn: f64,
 }
 
 impl Default for Augmentation {
     /// Every image turned by up to 180 degrees, and mirrored each way with probability 1/2.
     fn default() -> Self {
-        Self { max_degrees: 180.0, rotation: 1.0, horizontal_flip: 0.5, vertical_flip: 0.5 }
+        Self { max_degrees: 180.0, rotation: 1.0, horizontal_flip: 0.5, vertical_flip: 0.5, half_turn: 0.0 }
     }
 }
 
 impl Augmentation {
     /// Images stay as they are.
     pub const fn none() -> Self {
-        Self { max_degrees: 0.0, rotation: 0.0, horizontal_flip: 0.0, vertical_flip: 0.0 }
+        Self { max_degrees: 0.0, rotation: 0.0, horizontal_flip: 0.0, vertical_flip: 0.0, half_turn: 0.0 }
     }
 
     /// Whether images stay as they are.
     pub fn is_none(&self) -> bool {
-        (self.rotation == 0.0 || self.max_degrees == 0.0) && self.horizontal_flip == 0.0 && self.vertical_flip == 0.0
+        let flips = [self.horizontal_flip, self.vertical_flip, self.half_turn];
+        (self.rotation == 0.0 || self.max_degrees == 0.0) && flips == [0.0; 3]
     }
 
     /// The matrices `A` for the `batch` images of optimiser step `step`.
     ///
-    /// Every image consumes four random numbers, whatever is switched on.
+    /// Every image consumes four random numbers, whatever is switched on, and one of another stream for its half turn.
     pub fn draw(&self, seed: u64, step: usize, batch: usize) -> Vec<[[f64; 2]; 2]> {
         let mut rng = stream(seed, Purpose::Augmentation, step as u64);
+        let mut halves = stream(seed, Purpose::Frames, step as u64);
         let sign = |probability: f64, chance: f64| if chance < probability { -1.0 } else { 1.0 };
         (0..batch)
             .map(|_| {
                 let [turned, angle, horizontal, vertical]: [f64; 4] = rng.random();
                 let theta = (2.0 * angle - 1.0) * self.max_degrees * PI / 180.0;
                 let turn = if turned < self.rotation { rotation_inverse(theta) } else { [[1.0, 0.0], [0.0, 1.0]] };
-                let (x, y) = (sign(self.horizontal_flip, horizontal), sign(self.vertical_flip, vertical));
+                let half = sign(self.half_turn, halves.random());
+                let (x, y) = (half * sign(self.horizontal_flip, horizontal), half * sign(self.vertical_flip, vertical));
                 [[turn[0][0] * x, turn[0][1] * y], [turn[1][0] * x, turn[1][1] * y]]
             })
             .collect()
@@ -106,6 +112,9 @@ impl fmt::Display for Augmentation {
         if self.vertical_flip > 0.0 {
             parts.push(format!("vertical flip (p = {})", self.vertical_flip));
         }
+        if self.half_turn > 0.0 {
+            parts.push(format!("half turn (p = {})", self.half_turn));
+        }
         f.write_str(&parts.join(", "))
     }
 }
@@ -143,6 +152,21 @@ mod tests {
         assert_eq!(host(left_right.apply(images(3), 1, 0)), host(images(3).flip([3])));
         let up_down = Augmentation { horizontal_flip: 0.0, ..both };
         assert_eq!(host(up_down.apply(images(3), 1, 0)), host(images(3).flip([2])));
+    }
+
+    #[test]
+    fn half_turns_are_permutations_of_pixels_and_change_no_other_draw() {
+        let half = Augmentation { half_turn: 1.0, ..Augmentation::none() };
+        assert!(!half.is_none());
+        assert_eq!(host(half.apply(images(3), 1, 0)), host(images(3).flip([2, 3])));
+        let all = Augmentation { half_turn: 1.0, ..Augmentation::default() };
+        for (with, without) in all.draw(7, 2, 20).iter().zip(Augmentation::default().draw(7, 2, 20)) {
+            assert_eq!(with.map(|row| row.map(|entry| -entry)), without);
+        }
+        let some = Augmentation { half_turn: 0.5, ..Augmentation::none() };
+        let turned = some.draw(7, 2, 10_000).iter().filter(|a| a[0][0] < 0.0).count();
+        // 4 standard errors of a binomial with p = 1/2.
+        assert!((4800..5200).contains(&turned), "{turned}");
     }
 
     #[test]

@@ -38,19 +38,23 @@ pub struct PointAugmentation {
     pub reflection: f64,
     /// Standard deviation of the three coordinates of the translation, in units of the data.
     pub translation: f64,
+    /// Probability that a coordinate changes its sign, for each of the three before all else: the directions that principal axes
+    /// leave open.
+    #[serde(default)]
+    pub axes: f64,
 }
 
 impl Default for PointAugmentation {
     /// Every graph turned, mirrored with probability 1/2 and moved by about one unit.
     fn default() -> Self {
-        Self { rotation: 1.0, reflection: 0.5, translation: 1.0 }
+        Self { rotation: 1.0, reflection: 0.5, translation: 1.0, axes: 0.0 }
     }
 }
 
 impl PointAugmentation {
     /// Graphs stay as they are.
     pub const fn none() -> Self {
-        Self { rotation: 0.0, reflection: 0.0, translation: 0.0 }
+        Self { rotation: 0.0, reflection: 0.0, translation: 0.0, axes: 0.0 }
     }
 
     /// Whether graphs stay as they are.
@@ -66,7 +70,8 @@ impl PointAugmentation {
     /// If the standard deviation of the translation is not finite.
     pub fn draw(&self, graphs: usize, seed: u64, step: usize) -> Vec<Isometry> {
         let mut rng = stream(seed, Purpose::Augmentation, step as u64);
-        let mirror = Isometry::reflection([1.0, 0.0, 0.0]).expect("a normal that is not zero");
+        let mut signs = stream(seed, Purpose::Frames, step as u64);
+        let mirror = Self::mirror(1);
         (0..graphs)
             .map(|_| {
                 let [turned, mirrored]: [f64; 2] = rng.random();
@@ -78,9 +83,25 @@ impl PointAugmentation {
                 if mirrored < self.reflection {
                     g = g * mirror;
                 }
+                let chances: [f64; 3] = signs.random();
+                let signs = chances.iter().enumerate().map(|(k, &chance)| usize::from(chance < self.axes) << k).sum();
+                if signs != 0 {
+                    g = g * Self::mirror(signs);
+                }
                 g
             })
             .collect()
+    }
+
+    /// The isometry that changes the signs of the coordinates whose bits are set in `signs`.
+    ///
+    /// # Panics
+    /// If there are other bits than three.
+    pub fn mirror(signs: usize) -> Isometry {
+        assert!(signs < 8, "there are three coordinates, and {signs:b} has more bits");
+        let sign = |k: usize| if signs >> k & 1 == 1 { -1.0 } else { 1.0 };
+        let row = |k: usize| std::array::from_fn(|l| if l == k { sign(k) } else { 0.0 });
+        Isometry::new([row(0), row(1), row(2)], [0.0; 3]).expect("signs on the diagonal are orthogonal")
     }
 
     /// The same on the device, in the precision of the features they will act on: one for each graph.
@@ -110,6 +131,9 @@ impl fmt::Display for PointAugmentation {
         }
         if self.translation > 0.0 {
             parts.push(format!("normal translation (deviation {})", self.translation));
+        }
+        if self.axes > 0.0 {
+            parts.push(format!("sign of each coordinate (p = {})", self.axes));
         }
         f.write_str(&parts.join(", "))
     }
@@ -164,7 +188,7 @@ mod tests {
 
     #[test]
     fn switches_do_not_change_what_the_others_draw() {
-        let all = PointAugmentation { rotation: 1.0, reflection: 1.0, translation: 2.0 };
+        let all = PointAugmentation { rotation: 1.0, reflection: 1.0, translation: 2.0, axes: 0.0 };
         let without = |change: fn(&mut PointAugmentation)| {
             let mut part = all;
             change(&mut part);
@@ -183,9 +207,26 @@ mod tests {
     }
 
     #[test]
+    fn signs_of_axes_are_drawn_evenly_and_change_no_other_draw() {
+        let signs = PointAugmentation { axes: 0.5, ..PointAugmentation::none() };
+        let mut seen = [0; 8];
+        for g in signs.draw(8000, 5, 3) {
+            let matrix = g.matrix();
+            assert!((0..3).all(|k| (0..3).all(|l| k == l || matrix[k][l] == 0.0)) && g.offset() == [0.0; 3]);
+            seen[(0..3).map(|k| usize::from(matrix[k][k] < 0.0) << k).sum::<usize>()] += 1;
+        }
+        // 1000 +- 30 each; five standard deviations.
+        assert!(seen.iter().all(|count| (850..1150).contains(count)), "{seen:?}");
+        let all = PointAugmentation { axes: 1.0, ..PointAugmentation::default() };
+        for (with, without) in all.draw(6, 3, 1).iter().zip(PointAugmentation::default().draw(6, 3, 1)) {
+            assert_eq!((with.offset(), with.is_proper()), (without.offset(), !without.is_proper()));
+        }
+    }
+
+    #[test]
     fn parts_have_the_stated_distribution() {
         let count = 20_000;
-        let augmentation = PointAugmentation { rotation: 0.75, reflection: 0.25, translation: 3.0 };
+        let augmentation = PointAugmentation { rotation: 0.75, reflection: 0.25, translation: 3.0, axes: 0.0 };
         let drawn = augmentation.draw(count, 11, 0);
         let share = |of: &dyn Fn(&Isometry) -> bool| drawn.iter().filter(|g| of(g)).count() as f64 / count as f64;
         // 4 standard errors of a binomial with p = 1/4.
@@ -229,7 +270,7 @@ mod tests {
             PointAugmentation { translation: 0.0, ..Default::default() }.to_string(),
             "uniform rotation (p = 1), reflection (p = 0.5)"
         );
-        let moved = PointAugmentation { rotation: 0.0, reflection: 0.0, translation: 2.5 };
+        let moved = PointAugmentation { translation: 2.5, ..PointAugmentation::none() };
         assert_eq!(moved.to_string(), "normal translation (deviation 2.5)");
     }
 }

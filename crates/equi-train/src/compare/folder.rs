@@ -87,16 +87,21 @@ impl Folder {
         Ok(found)
     }
 
-    /// Keeps a finished cell, and lets go of its checkpoints.
-    pub fn finish(&self, cell: &CellPlan, result: &Cell) -> Result<(), CompareError> {
+    /// Keeps a finished cell, and lets go of its checkpoints, unless one of `cells` that is not finished shares them.
+    pub fn finish(&self, cell: &CellPlan, result: &Cell, cells: &[CellPlan]) -> Result<(), CompareError> {
         self.write(&cell_file(cell), result)?;
+        let waits =
+            |other: &CellPlan| other.training() == cell.training() && !self.path.join(cell_file(other)).exists();
+        if cells.iter().any(waits) {
+            return Ok(());
+        }
         let checkpoints = self.checkpoints(cell);
         checkpoints.remove().map_err(|source| CompareError::Write { path: checkpoints.folder().to_path_buf(), source })
     }
 
-    /// Where a cell keeps its checkpoints.
+    /// Where a cell keeps its checkpoints, together with the cells that are trained in the same way.
     pub fn checkpoints(&self, cell: &CellPlan) -> Checkpoints {
-        Checkpoints::new(self.path.join(CHECKPOINTS).join(cell.to_string()))
+        Checkpoints::new(self.path.join(CHECKPOINTS).join(cell.training().to_string()))
     }
 
     /// Removes what a finished comparison no longer needs.
@@ -194,7 +199,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
-    use crate::compare::Request;
+    use crate::compare::{Arm, Request};
     use crate::device::resolve;
 
     fn plan() -> Plan {
@@ -246,8 +251,26 @@ mod tests {
         fs::write(&file, serde_json::to_string(&other).unwrap()).unwrap();
         let message = folder.cell(&cell).unwrap_err().to_string();
         assert!(message.contains("seed 7") && message.contains("remove this file"), "{message}");
-        folder.finish(&cell, &Cell::begun(&cell)).unwrap();
+        folder.finish(&cell, &Cell::begun(&cell), &plan().cells()).unwrap();
         assert!(folder.cell(&cell).unwrap().is_some());
+    }
+
+    #[test]
+    fn checkpoints_stay_for_the_cell_that_shares_them() {
+        let out = tempfile::tempdir().unwrap();
+        let folder = begun(out.path());
+        let cells = ["augmented", "plain", "augmented-tta"].map(|name| CellPlan {
+            arm: Arm::named(name).unwrap(),
+            train_size: 50,
+            seed: 0,
+        });
+        let kept = folder.checkpoints(&cells[0]);
+        assert_eq!(kept.folder(), folder.checkpoints(&cells[2]).folder());
+        fs::create_dir_all(kept.folder()).unwrap();
+        for (finished, stays) in [(0, true), (1, true), (2, false)] {
+            folder.finish(&cells[finished], &Cell::begun(&cells[finished]), &cells).unwrap();
+            assert_eq!(kept.folder().exists(), stays, "{}", cells[finished]);
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! work did since its newest checkpoint, an epoch or a fortieth of its epochs, and nothing else.
 //!
 //! A new arm is one entry in [`ARMS`]; a new task is one file in `tasks/` and one entry in [`TASKS`]. A task brings its arms, its
-//! networks, its metric and its symmetry; what it trains goes through `train_cell`, so that all tasks record alike.
+//! networks, its metric and its symmetry; what it trains goes through `train_cell`, so that all tasks record alike, and what it
+//! shows its networks goes through `view`.
 
 pub mod probe;
 pub mod results;
@@ -18,10 +19,12 @@ mod folder;
 mod plan;
 mod recipe;
 mod run;
+mod symmetry;
 mod task;
 mod tasks;
+mod view;
 
-pub use arm::{ARMS, Arm, Network, nearest_width};
+pub use arm::{ARMS, Arm, Network, View, nearest_width};
 pub use error::CompareError;
 pub use plan::{CellPlan, MatchBy, Plan, Preset, Request, Setting, Symmetry};
 pub use recipe::{Growth, Recipe};

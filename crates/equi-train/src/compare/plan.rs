@@ -24,7 +24,7 @@ pub struct Request {
     pub task: String,
     /// Name of the preset; `quick` if left out.
     pub preset: Option<String>,
-    /// Names of the arms; all that the task knows if left out.
+    /// Names of the arms; those of the preset if left out.
     pub arms: Option<Vec<String>>,
     /// Numbers of training samples.
     pub sizes: Option<Vec<usize>>,
@@ -175,6 +175,13 @@ impl fmt::Display for CellPlan {
     }
 }
 
+impl CellPlan {
+    /// The cell that is trained in the same way: cells that differ in tests alone share checkpoints, and hence their network.
+    pub fn training(&self) -> Self {
+        Self { arm: self.arm.training(), ..self.clone() }
+    }
+}
+
 impl Plan {
     /// Completes `request` for `device`.
     ///
@@ -229,7 +236,7 @@ impl Plan {
             return Err(CompareError::Request("nothing to compare: give at least one size".to_string()));
         }
 
-        let arms = request.arms(task)?;
+        let arms = request.arms(task, preset)?;
         let setting = Setting { matched_by, symmetry: request.symmetry(task)?, model: model.map(str::to_string) };
         let contestant = |arm| task.contestant(arm, &setting, &device.device);
         let arms = arms.iter().map(contestant).collect::<Result<_, _>>()?;
@@ -257,6 +264,13 @@ impl Plan {
             }
         }
         cells
+    }
+
+    /// Optimiser steps that a cell takes: none for an arm that is not trained, nor for one that shares the network of a cell before it.
+    pub fn steps_of(&self, cell: &CellPlan) -> usize {
+        let shares = |arm: &&ArmSummary| Arm::named(&arm.name).is_some_and(|arm| arm.training() == cell.arm.training());
+        let first = self.arms.iter().find(shares).is_none_or(|arm| arm.name == cell.arm.name);
+        if cell.arm.is_trained() && first { self.recipe.steps(cell.train_size) } else { 0 }
     }
 
     /// The parts in which `other` differs.
@@ -297,9 +311,11 @@ impl Plan {
 
 impl Request {
     /// The arms, in the order asked for, each once.
-    fn arms(&self, task: &dyn Task) -> Result<Vec<Arm>, CompareError> {
+    fn arms(&self, task: &dyn Task, preset: Preset) -> Result<Vec<Arm>, CompareError> {
         let Some(names) = &self.arms else {
-            return Ok(task.arms().to_vec());
+            let quick = matches!(preset, Preset::Smoke | Preset::Quick);
+            let chosen = |arm: &&Arm| !quick || task.quick_arms().contains(&arm.name);
+            return Ok(task.arms().iter().filter(chosen).copied().collect());
         };
         let mut arms: Vec<Arm> = Vec::new();
         for name in names {
@@ -413,8 +429,22 @@ mod tests {
     fn the_preset_fills_in_what_is_left_out() {
         let plan = Plan::new(&request(), &flex()).unwrap();
         assert_eq!(plan.recipe.sizes, [100, 400, 1600]);
-        assert_eq!(plan.cells().len(), 3 * 2 * 3);
+        assert_eq!(plan.cells().len(), 3 * 2 * 4);
         assert_eq!(plan.cells()[0].to_string(), "plain-n100-s0");
+        let standard = Plan::new(&Request { preset: Some("standard".to_string()), ..request() }, &flex()).unwrap();
+        let names: Vec<&str> = standard.arms.iter().map(|arm| arm.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "plain",
+                "augmented",
+                "augmented-tta",
+                "equivariant",
+                "equivariant-augmented",
+                "canonical",
+                "frame-averaged"
+            ]
+        );
         assert_eq!(plan.recipe.test_size, 2000);
     }
 
@@ -474,12 +504,13 @@ mod tests {
         let names: Vec<String> = plan.cells().iter().map(CellPlan::to_string).collect();
         assert_eq!(
             names,
-            ["plain", "augmented", "equivariant", "canonical", "linear"].map(|arm| format!("{arm}-n100-s0"))
+            ["plain", "augmented", "augmented-tta", "equivariant", "canonical", "linear"]
+                .map(|arm| format!("{arm}-n100-s0"))
         );
         assert_eq!(
             plan.command(),
-            "equi compare nbody --preset quick --arms plain,augmented,equivariant,canonical,linear --sizes 100 --seeds 1 \
-             --match flops --model egnn --learning-rate 0.004 --device flex"
+            "equi compare nbody --preset quick --arms plain,augmented,augmented-tta,equivariant,canonical,linear --sizes 100 \
+             --seeds 1 --match flops --model egnn --learning-rate 0.004 --device flex"
         );
         let one = Plan::new(&Request { learning_rate: Some(2e-3), ..nbody() }, &flex()).unwrap();
         assert!(one.command().contains("--learning-rate 0.002") && one.recipe.arm_rates.is_empty());
@@ -489,9 +520,28 @@ mod tests {
         assert!(message(Request { model: Some("egnn".to_string()), ..request() }).contains("leave the option out"));
         assert!(
             message(Request { arms: Some(vec!["linear".to_string()]), ..request() })
-                .contains("mnist-rot has no arm `linear`; it has: plain, augmented, equivariant")
+                .contains("mnist-rot has no arm `linear`; it has: plain, augmented, augmented-tta, equivariant")
         );
-        assert!(message(Request { arms: Some(vec!["magic".to_string()]), ..nbody() }).contains("canonical, linear"));
+        assert!(
+            message(Request { arms: Some(vec!["magic".to_string()]), ..nbody() })
+                .contains("canonical, frame-averaged, linear")
+        );
+    }
+
+    #[test]
+    fn arms_that_share_a_network_are_trained_once() {
+        let of = |arms: [&str; 3]| {
+            let arms = Some(arms.map(str::to_string).to_vec());
+            let plan =
+                Plan::new(&Request { arms, sizes: Some(vec![100]), seeds: Some(1), ..request() }, &flex()).unwrap();
+            let steps: Vec<usize> = plan.cells().iter().map(|cell| plan.steps_of(cell)).collect();
+            (steps, plan.cells().iter().map(|cell| cell.training().to_string()).collect::<Vec<_>>())
+        };
+        let (steps, training) = of(["plain", "augmented", "augmented-tta"]);
+        assert_eq!(steps, [120, 120, 0]);
+        assert_eq!(training, ["plain-n100-s0", "augmented-n100-s0", "augmented-n100-s0"]);
+        assert_eq!(of(["augmented-tta", "plain", "augmented"]).0, [120, 120, 0]);
+        assert_eq!(of(["augmented-tta", "plain", "canonical"]).0, [120, 120, 120]);
     }
 
     #[test]

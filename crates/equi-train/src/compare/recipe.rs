@@ -75,11 +75,6 @@ impl Recipe {
         ((self.steps_per_100 as f64 * factor).round() as usize).max(self.epochs)
     }
 
-    /// Optimiser steps of a cell: none for an arm that is not trained.
-    pub fn steps_of(&self, cell: &CellPlan) -> usize {
-        if cell.arm.is_trained() { self.steps(cell.train_size) } else { 0 }
-    }
-
     /// How many of `size` training samples are held out for validation.
     pub fn validation(&self, size: usize) -> usize {
         if self.validation_size > 0 { 0 } else { (size / self.validation_one_in).max(1) }
@@ -108,7 +103,8 @@ impl Recipe {
                 0.0 => Optimizer::Adam,
                 weight_decay => Optimizer::AdamW { weight_decay },
             },
-            learning_rate: self.rate(cell.arm.name),
+            // The rate of the arm whose training it shares, so that they have one network.
+            learning_rate: self.rate(cell.arm.training().name),
             schedule: self.schedule,
             clip_norm: self.clip_norm,
             weight_average: self.weight_average,
@@ -127,7 +123,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::ARMS;
+    use crate::compare::{ARMS, Arm};
 
     fn recipe() -> Recipe {
         Recipe {
@@ -159,7 +155,11 @@ mod tests {
 
     #[test]
     fn arms_have_their_own_rates_unless_one_is_asked_for() {
-        let [plain, equivariant] = [ARMS[0], ARMS[2]].map(|arm| CellPlan { arm, train_size: 100, seed: 0 });
+        let [plain, equivariant] = ["plain", "equivariant"].map(|name| Arm::named(name).unwrap()).map(|arm| CellPlan {
+            arm,
+            train_size: 100,
+            seed: 0,
+        });
         assert_eq!(recipe().fit(&plain).learning_rate, 1e-2);
         assert_eq!(recipe().fit(&equivariant).learning_rate, 5e-4);
         assert_eq!(recipe().with_rate(3e-3).fit(&equivariant).learning_rate, 3e-3);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::stats::Method;
 use super::{CellPlan, Recipe};
 
 /// The version of the layout of `results.json`.
@@ -33,10 +34,22 @@ pub struct Results {
     pub recipe: Recipe,
     /// The arms, in the order of the table.
     pub arms: Vec<ArmSummary>,
+    /// Whether the data show an orientation; not there in results of earlier versions, nor with too few samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_symmetry: Option<DataSymmetry>,
+    /// What the three poses of [`Poses`] are; not there in results of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poses: Option<[String; 3]>,
     /// One entry per arm, training-set size and seed.
     pub cells: Vec<Cell>,
     /// One entry per arm and training-set size.
     pub summary: Vec<SizeSummary>,
+    /// One entry per pair of arms and training-set size; not there in results of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<Difference>,
+    /// One entry per arm whose errors could be fitted by a power law; not there in results of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<Curve>,
     /// One paragraph that answers the question, free to say that augmentation wins.
     pub verdict: String,
 }
@@ -69,6 +82,13 @@ pub struct ArmSummary {
     pub parameters: usize,
     /// Floating-point operations of one forward pass of one sample, 2 per multiply-add, counted layer by layer.
     pub flops_per_sample: u64,
+    /// Those of one answer in tests, if it takes several forward passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_flops_per_sample: Option<u64>,
+    /// Those of one sample in one training step: a forward pass, and two products for every one of its own in the gradient. Not
+    /// there in results of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_flops_per_sample: Option<u64>,
     /// The augmentation of the training samples, or `none`.
     pub augmentation: String,
 }
@@ -88,6 +108,9 @@ pub struct Cell {
     pub metric: Option<Metric>,
     /// Relative equivariance errors of the outputs; absent for a diverged cell.
     pub equivariance_error: Option<EquivarianceError>,
+    /// The metric in three poses, on the first test samples; absent for a diverged cell and in results of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poses: Option<Poses>,
     /// The metric on the validation samples after every epoch. A value that is not finite is `null` in the file.
     #[serde(deserialize_with = "null_is_nan_list")]
     pub validation_curve: Vec<f64>,
@@ -105,6 +128,45 @@ pub struct Cell {
     /// Why the cell has no metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// The metric on the same test samples in three poses.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Poses {
+    /// The pose samples have before anything turns them.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub canonical: f64,
+    /// Random within the group.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub random: f64,
+    /// Out of the range of all that training shows.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub outside: f64,
+}
+
+impl Poses {
+    /// All three, in the order of [`Results::poses`].
+    pub fn values(&self) -> [f64; 3] {
+        [self.canonical, self.random, self.outside]
+    }
+}
+
+/// A two-sample test whether the orientation of the data is uniform: a classifier is trained to tell samples from randomly turned
+/// ones, and tried on others. What is uniform cannot be told from itself turned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataSymmetry {
+    /// What samples are turned by, for example `rotations`.
+    pub moves: String,
+    /// Samples it was tried on.
+    pub samples: usize,
+    /// Samples it was right about.
+    pub correct: usize,
+    /// Their share.
+    pub accuracy: f64,
+    /// 95 % confidence interval of the accuracy, of Clopper and Pearson.
+    pub ci95: [f64; 2],
+    /// How likely so many are right by guessing.
+    pub p_value: f64,
 }
 
 /// How the training of a cell ended.
@@ -157,6 +219,66 @@ pub struct SizeSummary {
     pub mean: Option<f64>,
     /// 95 % confidence interval of the mean; absent with fewer than two seeds.
     pub ci95: Option<[f64; 2]>,
+    /// How the interval was found; results of earlier versions do not say: by Student's t distribution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ci95_method: Option<Method>,
+}
+
+/// By how much one arm is above another at one training-set size, over the seeds in which both have a metric.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Name of an arm.
+    pub first: String,
+    /// Name of another one.
+    pub second: String,
+    /// Number of training samples.
+    pub train_size: usize,
+    /// Seeds in which both have a metric.
+    pub seeds: usize,
+    /// Mean over the seeds of the metric of `first` minus that of `second`.
+    pub mean: f64,
+    /// 95 % confidence interval of the mean; `null` with fewer than two seeds.
+    pub ci95: Option<[f64; 2]>,
+    /// How the interval was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ci95_method: Option<Method>,
+}
+
+/// How the metric of an arm falls with the number `n` of samples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// Name of the arm.
+    pub arm: String,
+    /// `a` of `a n^-b`.
+    pub factor: f64,
+    /// `b` of `a n^-b`.
+    pub exponent: Estimate,
+    /// `a n^-b + c`, where there are sizes enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<FloorFit>,
+}
+
+/// `a n^-b + c`: an error that levels off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FloorFit {
+    /// `a`.
+    pub factor: f64,
+    /// `b`.
+    pub exponent: Estimate,
+    /// `c`.
+    pub floor: Estimate,
+}
+
+/// A fitted number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The number.
+    pub value: f64,
+    /// Its 95 % confidence interval; `null` with fewer than two seeds, or where seeds cannot be left out.
+    pub ci95: Option<[f64; 2]>,
+    /// How the interval was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ci95_method: Option<Method>,
 }
 
 impl Results {
@@ -197,6 +319,18 @@ impl Results {
     }
 }
 
+impl ArmSummary {
+    /// Operations of one answer in tests.
+    pub fn test_flops(&self) -> u64 {
+        self.test_flops_per_sample.unwrap_or(self.flops_per_sample)
+    }
+
+    /// Operations of one sample in one training step: as recorded, or three forward passes.
+    pub fn training_flops(&self) -> u64 {
+        self.training_flops_per_sample.unwrap_or(3 * self.flops_per_sample)
+    }
+}
+
 impl Cell {
     /// The record of a cell that has not been trained.
     pub(super) fn begun(plan: &CellPlan) -> Self {
@@ -207,6 +341,7 @@ impl Cell {
             status: CellStatus::Done,
             metric: None,
             equivariance_error: None,
+            poses: None,
             validation_curve: Vec::new(),
             best_epoch: 0,
             train_seconds: 0.0,
@@ -215,6 +350,14 @@ impl Cell {
             peak_rss_mib: None,
             message: None,
         }
+    }
+
+    /// A trained cell with this value.
+    #[cfg(test)]
+    pub(super) fn of(arm: &str, train_size: usize, seed: u64, value: f64) -> Self {
+        let plan = CellPlan { arm: super::ARMS[0], train_size, seed };
+        let metric = Some(Metric { name: "test error %".to_string(), value });
+        Self { arm: arm.to_string(), metric, ..Self::begun(&plan) }
     }
 
     /// The value of the metric, if the cell has one and it is finite.
@@ -226,6 +369,10 @@ impl Cell {
 /// JSON has no NaN or infinity: `serde_json` writes them as `null`, and this reads them back as NaN.
 fn null_is_some_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     Ok(Some(Option::deserialize(deserializer)?.unwrap_or(f64::NAN)))
+}
+
+fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 fn null_is_nan_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {

@@ -52,6 +52,11 @@ pub fn compare(request: &Request, stop: &Stop) -> Result<Study, CompareError> {
         Found::Work(folder) => folder,
         Found::Finished(results) => return Ok(shown(*results)),
     };
+    let symmetry = trials.data_symmetry()?;
+    if let Some(symmetry) = &symmetry {
+        // Nobody may be listening, and that is no reason not to go on.
+        let _ = writeln!(std::io::stderr(), "{}", report::data_symmetry(symmetry));
+    }
     let mut progress = Progress::new(&plan, &cells);
     let mut finished = Vec::with_capacity(cells.len());
     for cell in &cells {
@@ -70,13 +75,14 @@ pub fn compare(request: &Request, stop: &Stop) -> Result<Study, CompareError> {
             Err(CompareError::Fit { source: FitError::Interrupted { .. }, .. }) => return Err(interrupted),
             other => other?,
         };
-        folder.finish(cell, &result)?;
+        folder.finish(cell, &result, &cells)?;
         progress.finished(cell, &result);
         finished.push(result);
     }
     progress.bar.finish_and_clear();
 
     let mut results = assemble(&plan, finished);
+    results.data_symmetry = symmetry;
     report::conclude(&mut results);
     report::write(&results, folder.path())?;
     folder.tidy()?;
@@ -97,8 +103,12 @@ fn assemble(plan: &Plan, cells: Vec<Cell>) -> Results {
         command: plan.command(),
         recipe: plan.recipe.clone(),
         arms: plan.arms.clone(),
+        data_symmetry: None,
+        poses: task(&plan.task).map(|task| task.poses().map(str::to_string)),
         cells,
         summary: Vec::new(),
+        differences: Vec::new(),
+        curves: Vec::new(),
         verdict: String::new(),
     }
 }
@@ -118,7 +128,7 @@ struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     fn new(plan: &'a Plan, cells: &[CellPlan]) -> Self {
-        let steps: usize = cells.iter().map(|cell| plan.recipe.steps_of(cell)).sum();
+        let steps: usize = cells.iter().map(|cell| plan.steps_of(cell)).sum();
         let terminal = std::io::stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
@@ -130,7 +140,7 @@ impl<'a> Progress<'a> {
     /// Counts a cell finished in an earlier part of the run.
     fn skip(&mut self, cell: &CellPlan) {
         self.done.0 += 1;
-        self.done.1 += self.plan.recipe.steps_of(cell) as u64;
+        self.done.1 += self.plan.steps_of(cell) as u64;
         self.bar.set_position(self.done.1);
         self.bar.reset_eta();
     }
@@ -144,7 +154,7 @@ impl<'a> Progress<'a> {
 
     fn finished(&mut self, cell: &CellPlan, result: &Cell) {
         self.done.0 += 1;
-        self.done.1 += self.plan.recipe.steps_of(cell) as u64;
+        self.done.1 += self.plan.steps_of(cell) as u64;
         let found = match (&result.metric, &result.message) {
             (Some(metric), _) => format!("{} {}", metric.name, report::number(&metric.name, metric.value)),
             (None, Some(message)) => format!("diverged: {message}"),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::results::{ArmSummary, Cell, Domain};
+use super::results::{ArmSummary, Cell, DataSymmetry, Domain};
 use super::tasks::{MnistRot, NBody};
 use super::{Arm, CellPlan, CompareError, Plan, Preset, Recipe, Setting, Symmetry};
 use crate::fit::Session;
@@ -30,6 +30,12 @@ pub trait Task: Sync {
 
     /// The arms it has, in the order of the tables.
     fn arms(&self) -> &'static [Arm];
+
+    /// The names of those that the presets `smoke` and `quick` have; `standard` and `paper` have all.
+    fn quick_arms(&self) -> &'static [&'static str];
+
+    /// What the three poses are in which networks are tested: canonical, random within the group, out of range.
+    fn poses(&self) -> [&'static str; 3];
 
     /// The networks that `--model` chooses the equivariant arm from, the default first; empty where there is no choice.
     fn models(&self) -> &'static [&'static str] {
@@ -62,6 +68,13 @@ pub trait Task: Sync {
 
 /// A task with its data in memory.
 pub trait Trials {
+    /// Whether the training samples show an orientation; none if they are too few to tell.
+    ///
+    /// # Errors
+    ///
+    /// When the samples cannot be had.
+    fn data_symmetry(&self) -> Result<Option<DataSymmetry>, CompareError>;
+
     /// Trains and tests one cell. `progress` hears of every optimiser step, counted from 1.
     ///
     /// # Errors

@@ -178,7 +178,7 @@ impl fmt::Display for Description {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use flate2::{Compression, read::GzDecoder, write::GzEncoder};
     use std::{

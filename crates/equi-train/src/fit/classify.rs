@@ -116,10 +116,10 @@ fn mistakes(logits: Tensor<2>, labels: Tensor<1, Int>) -> usize {
     predicted.not_equal(labels).int().sum().into_scalar::<i64>() as usize
 }
 
-/// How many of the images at `positions` `model` labels wrongly, `batch` at a time; none if `stop` was raised before the
-/// last batch.
-pub fn wrong_labels<M: Classifier>(
-    model: &M,
+/// How many of the images at `positions` are labelled wrongly by logits that `forward` gives, `batch` images at a time; none if
+/// `stop` was raised before the last batch.
+pub fn wrong_labels(
+    forward: impl Fn(Tensor<4>) -> Tensor<2>,
     images: &Images,
     positions: &[usize],
     batch: usize,
@@ -132,7 +132,7 @@ pub fn wrong_labels<M: Classifier>(
             return None;
         }
         let (pixels, labels) = images.batch(chunk, device);
-        wrong += mistakes(model.forward(pixels), labels);
+        wrong += mistakes(forward(pixels), labels);
     }
     Some(wrong)
 }
@@ -145,6 +145,7 @@ pub fn error_percent<M: Classifier>(
     batch: usize,
     device: &Device,
 ) -> f64 {
-    let wrong = wrong_labels(model, images, positions, batch, device, &Stop::new()).unwrap_or_default();
+    let wrong = wrong_labels(|pixels| model.forward(pixels), images, positions, batch, device, &Stop::new())
+        .unwrap_or_default();
     100.0 * wrong as f64 / positions.len().max(1) as f64
 }

@@ -196,7 +196,11 @@ fn a_stop_at_the_last_step_of_an_epoch_ends_the_validation() {
     });
     assert!(matches!(stopped, Err(FitError::Interrupted { epoch: 1, .. })));
     let positions: Vec<usize> = (0..80).collect();
-    assert_eq!(wrong_labels(&model().valid(), &images, &positions, 10, &Device::flex(), &session.stop), None);
+    let model = model().valid();
+    assert_eq!(
+        wrong_labels(|pixels| model.forward(pixels), &images, &positions, 10, &Device::flex(), &session.stop),
+        None
+    );
 }
 
 #[test]

@@ -35,9 +35,23 @@ impl<'a> ArmDigest<'a> {
         }
     }
 
+    /// Of one answer in tests.
     pub fn mega_flops(&self) -> f64 {
-        self.arm.flops_per_sample as f64 / 1e6
+        self.arm.test_flops() as f64 / 1e6
     }
+}
+
+/// The largest size at which an arm was tested in three poses.
+pub(super) fn posed_size(results: &Results) -> Option<usize> {
+    results.cells.iter().filter(|cell| cell.poses.is_some()).map(|cell| cell.train_size).max()
+}
+
+/// The means over the seeds of the metric of an arm in three poses, over the seeds in which it is finite.
+pub(super) fn poses(results: &Results, arm: &str, size: usize) -> [Option<f64>; 3] {
+    std::array::from_fn(|which| {
+        let values = results.at(arm, size).filter_map(|cell| Some(cell.poses?.values()[which]));
+        mean(&values.filter(|value| value.is_finite()).collect::<Vec<_>>())
+    })
 }
 
 /// Mean training time of an arm at one size.

@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 use super::{
-    digest::{ArmDigest, train_seconds},
+    digest::{ArmDigest, posed_size, poses, train_seconds},
     number::{self, capital, count, duration, enumeration, typeset},
     plot::{self, Plot},
     words::words,
 };
 use crate::compare::{
-    results::{CellStatus, Results},
-    stats::{interval, mean},
+    results::{CellStatus, Difference, Estimate, Results},
+    stats::{Interval, interval, mean},
 };
 
 const CSS: &str = include_str!("report.css");
@@ -35,6 +35,9 @@ fn write_page(page: &mut String, results: &Results, name: &str) -> std::fmt::Res
         results.arms.len()
     )?;
     write!(page, "<header>\n<p class=\"kicker\">equi compare</p>\n<h1>{task}</h1>\n")?;
+    if let Some(score) = &results.data_symmetry {
+        writeln!(page, "<p>{}</p>", escape(&super::data_symmetry(score).replace(" %", "\u{a0}%")))?;
+    }
     verdict(page, results)?;
     facts(page, results)?;
     page.push_str("</header>\n<main>\n");
@@ -44,6 +47,9 @@ fn write_page(page: &mut String, results: &Results, name: &str) -> std::fmt::Res
     errors(page, results, name)?;
     legend(page, results)?;
     plots(page, plot::learning(results, name))?;
+    curves(page, results, name)?;
+    differences(page, results, name)?;
+    posed(page, results, name)?;
 
     page.push_str("<h2>Cost</h2>\n");
     costs(page, results)?;
@@ -137,7 +143,7 @@ fn errors(page: &mut String, results: &Results, name: &str) -> std::fmt::Result 
             };
             let class = if best == Some(mean) && results.arms.len() > 1 { " class=\"best\"" } else { "" };
             write!(page, "<td{class}>{}", number::metric(name, mean))?;
-            if let Some([low, high]) = interval(name, &values) {
+            if let Some(Interval { low, high, .. }) = interval(name, &values) {
                 write!(page, "<small>{} to {}</small>", minus(&number::metric(name, low)), number::metric(name, high))?;
             }
             if lost > 0 {
@@ -158,11 +164,139 @@ fn errors(page: &mut String, results: &Results, name: &str) -> std::fmt::Result 
     )
 }
 
+/// How errors fall, where that is known.
+fn curves(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
+    if results.curves.is_empty() {
+        return Ok(());
+    }
+    let floors = results.curves.iter().any(|curve| curve.floor.is_some());
+    page.push_str(
+        "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">a n<sup>−b</sup></th><th scope=\"col\">b</th>",
+    );
+    if floors {
+        page.push_str("<th scope=\"col\">b, with<br>a floor</th><th scope=\"col\">floor</th>");
+    }
+    page.push_str("</tr></thead>\n<tbody>\n");
+    let entry = |estimate: &Estimate, text: &dyn Fn(f64) -> String| {
+        let ends = estimate.ci95.map(|[low, high]| format!("<small>{} to {}</small>", minus(&text(low)), text(high)));
+        format!("<td>{}{}</td>", minus(&text(estimate.value)), ends.unwrap_or_default())
+    };
+    for curve in &results.curves {
+        write!(page, "<tr><th scope=\"row\">{}{}</th>", key(results, &curve.arm), escape(&curve.arm))?;
+        page.push_str(&entry(&curve.exponent, &number::exponent));
+        match &curve.floor {
+            Some(fit) => {
+                page.push_str(&entry(&fit.exponent, &number::exponent));
+                page.push_str(&entry(&fit.floor, &|value| number::metric(name, value.max(0.0))));
+            }
+            None if floors => page.push_str("<td>–</td><td>–</td>"),
+            None => {}
+        }
+        page.push_str("</tr>\n");
+    }
+    let with_floor = if floors {
+        " The law with a floor, a n<sup>−b</sup> + c, is fitted beside it where there are five sizes or more and errors fall."
+    } else {
+        ""
+    };
+    writeln!(
+        page,
+        "</tbody></table></div>\n<p class=\"note\">How errors fall with the number n of samples, by least squares of their \
+         logarithms over all seeds, with 95 % confidence intervals over the seeds.{with_floor}</p>"
+    )
+}
+
+/// What every arm has more than the best of its column, seed by seed.
+fn differences(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
+    if results.differences.iter().all(|difference| difference.ci95.is_none()) {
+        return Ok(());
+    }
+    let sizes = results.sizes();
+    let mean_of = |arm: &str, size: usize| mean(&results.values(arm, size));
+    let best = sizes.iter().map(|&size| {
+        let means = results.arms.iter().filter_map(|arm| Some((arm.name.as_str(), mean_of(&arm.name, size)?)));
+        means.min_by(|a, b| a.1.total_cmp(&b.1)).map(|arm| arm.0)
+    });
+    let best: Vec<Option<&str>> = best.collect();
+    page.push_str("<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">above the best</th>");
+    for (&size, best) in sizes.iter().zip(&best) {
+        let best = escape(best.unwrap_or_default());
+        write!(page, "<th scope=\"col\">{} samples<br>{best}</th>", count(size as u64))?;
+    }
+    page.push_str("</tr></thead>\n<tbody>\n");
+    for arm in &results.arms {
+        write!(page, "<tr><th scope=\"row\">{}{}</th>", key(results, &arm.name), escape(&arm.name))?;
+        for (&size, &best) in sizes.iter().zip(&best) {
+            let pair = |first: &str, second: &str| {
+                let here =
+                    |d: &&Difference| (d.train_size, d.first.as_str(), d.second.as_str()) == (size, first, second);
+                results.differences.iter().find(here)
+            };
+            let Some(best) = best.filter(|&best| best != arm.name) else {
+                page.push_str("<td>–</td>");
+                continue;
+            };
+            let (found, sign) = match pair(&arm.name, best) {
+                Some(found) => (Some(found), 1.0),
+                None => (pair(best, &arm.name), -1.0),
+            };
+            let Some(found) = found else {
+                page.push_str("<td>–</td>");
+                continue;
+            };
+            let text = |value: f64| minus(&number::metric(name, sign * value));
+            write!(page, "<td>{}", text(found.mean))?;
+            if let Some([low, high]) = found.ci95 {
+                let (low, high) = if sign > 0.0 { (low, high) } else { (high, low) };
+                write!(page, "<small>{} to {}</small>", text(low), text(high))?;
+            }
+            page.push_str("</td>");
+        }
+        page.push_str("</tr>\n");
+    }
+    page.push_str(
+        "</tbody></table></div>\n<p class=\"note\">By how much an arm is above the arm with the lowest mean, on average over the \
+         seeds in which both have a result, with its 95 % confidence interval. Where that leaves out 0, with three seeds or more, \
+         the order of these two is settled; many pairs are compared here, and one in twenty such intervals misses.</p>\n",
+    );
+    Ok(())
+}
+
+/// The metric in three poses, where it is known.
+fn posed(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
+    let (Some(names), Some(size)) = (&results.poses, posed_size(results)) else {
+        return Ok(());
+    };
+    page.push_str("<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">pose</th>");
+    for (kind, name) in ["canonical", "in the group", "out of range"].iter().zip(names) {
+        write!(page, "<th scope=\"col\">{kind}:<br>{}</th>", escape(name))?;
+    }
+    page.push_str("</tr></thead>\n<tbody>\n");
+    for arm in &results.arms {
+        write!(page, "<tr><th scope=\"row\">{}{}</th>", key(results, &arm.name), escape(&arm.name))?;
+        for value in poses(results, &arm.name, size) {
+            write!(page, "<td>{}</td>", value.map_or_else(|| "–".into(), |value| number::metric(name, value)))?;
+        }
+        page.push_str("</tr>\n");
+    }
+    let (quantity, unit) = number::quantity(name);
+    let in_unit = if unit.is_empty() { String::new() } else { format!(" in{unit}") };
+    writeln!(
+        page,
+        "</tbody></table></div>\n<p class=\"note\">Mean {}{} of the same test samples in three poses, with {} training samples: the \
+         first of the test set, 1,000 at most, so numbers differ a little from those above.</p>",
+        escape(quantity),
+        escape(&in_unit),
+        count(size as u64)
+    )
+}
+
 fn costs(page: &mut String, results: &Results) -> std::fmt::Result {
     let largest = results.sizes().last().copied();
     page.push_str(
         "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">arm</th><th scope=\"col\">parameters</th>\
-         <th scope=\"col\">MFLOPs<br>a sample</th><th scope=\"col\">samples/s<br>in training</th>",
+         <th scope=\"col\">MFLOPs<br>a test</th><th scope=\"col\">MFLOPs<br>in training</th>\
+         <th scope=\"col\">samples/s<br>in training</th>",
     );
     if let Some(size) = largest {
         write!(page, "<th scope=\"col\">training time,<br>{} samples</th>", count(size as u64))?;
@@ -173,11 +307,12 @@ fn costs(page: &mut String, results: &Results) -> std::fmt::Result {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".into());
         write!(
             page,
-            "<tr><th scope=\"row\">{}{}</th><td>{}</td><td>{}</td><td>{}</td>",
+            "<tr><th scope=\"row\">{}{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td>",
             key(results, &arm.name),
             escape(&arm.name),
             count(arm.parameters as u64),
             number::plain(digest.mega_flops()),
+            number::plain(arm.training_flops() as f64 / 1e6),
             or_dash(digest.samples_per_second.map(number::plain)),
         )?;
         if let Some(size) = largest {
@@ -284,8 +419,9 @@ fn meaning(page: &mut String, results: &Results, name: &str) -> std::fmt::Result
     let terms = [
         (capital(quantity), "Measured once on the test set, with the weights of the epoch that did best on the validation \
             split. The test set is the same for all arms, sizes and seeds and chooses nothing.".to_string()),
-        ("Confidence interval".into(), "The 95 % interval of the mean over the seeds by Student's t distribution. It \
-            assumes independent, roughly normal seeds, and that of a percentage is cut to 0 to 100: with two seeds it is \
+        ("Confidence interval".into(), "The 95 % interval of the mean over the seeds: by Student's t distribution for \
+            fewer than eight, which assumes independent, roughly normal seeds, and by the studentised bootstrap from eight on, \
+            which forgives skewness but needs as many. That of a percentage is cut to 0 to 100. With two seeds it is \
             12.7 standard errors to each side. All arms of a seed share their samples and \
             the test set, so the order of two arms is judged by the differences within the seeds. That the test set is \
             finite is not in the interval, and it says nothing about other architectures or training recipes.".into()),
@@ -294,12 +430,18 @@ fn meaning(page: &mut String, results: &Results, name: &str) -> std::fmt::Result
         ("Training".into(), training.into()),
         ("Augmentation".into(), words.augmentation.into()),
         ("Parameters and FLOPs".into(), format!("{matched}. Parameters are counted on the built network; FLOPs are those \
-            of one forward pass of one sample, two for a multiply-add, layer by layer. Augmentation costs nothing in \
-            FLOPs here and shows in the samples per second.")),
+            of one sample, two for a multiply-add, layer by layer: in tests those of all its forward passes, of which averages \
+            over poses take several, and in training those of one forward pass and its gradient, which takes two products \
+            for each of the pass. Augmentation costs nothing in FLOPs here and shows in the samples per second. Arms that \
+            differ in tests alone share one network, trained once.")),
         ("Samples per second, training time, peak memory".into(), "Wall clock of the training loop on this machine and device; compare them within this report only. Peak memory is that of the whole \
             process, data set included, while it worked on a network; the largest over the networks of an arm. On a GPU, \
             its own memory is not in it. Where the system does not reset it, it is the peak of the process so far.".into()),
         ("Equivariance error".into(), words.definition.into()),
+        ("Data symmetry".into(), "Half of the samples, each moved at random or left alone by the toss of a coin, train a logistic \
+            regression to tell which; the other half tries it. Where the orientation of the data is uniform nothing can tell, \
+            and right answers are binomial with probability one half, which gives the exact interval and p-value. Features are \
+            harmonics or moments, which turn without resampling. What they do not show, the score does not find.".into()),
         ("Diverged".into(), "The loss left the finite numbers. Such a network has no test metric and is left out of the \
             means, which then flatter its arm: read them with that in mind.".into()),
     ];

@@ -27,8 +27,8 @@ pub use verdict::verdict;
 use crate::{
     atomic,
     compare::{
-        results::{Results, SCHEMA},
-        stats::summarise,
+        results::{DataSymmetry, Results, SCHEMA},
+        stats::{curves, differences, summarise},
     },
 };
 
@@ -76,9 +76,35 @@ pub fn number(name: &str, value: f64) -> String {
     number::metric(name, value)
 }
 
-/// Fills what follows from the cells: the summary and the verdict.
+/// What the data symmetry score says, in one sentence.
+pub fn data_symmetry(symmetry: &DataSymmetry) -> String {
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let [low, high] = symmetry.ci95;
+    let p = if symmetry.p_value < 1e-3 { "p < 0.001".into() } else { format!("p = {:.2}", symmetry.p_value) };
+    let conclusion = if symmetry.p_value < SIGNIFICANT {
+        "their orientation is not uniform, so there is something that a built-in symmetry cannot use"
+    } else {
+        "no sign that their orientation is anything but uniform"
+    };
+    format!(
+        "Data symmetry: a classifier tells samples from ones moved by random {} in {} of {} cases (95 % interval {} to {}; {p}): \
+         {conclusion}.",
+        symmetry.moves,
+        percent(symmetry.accuracy),
+        number::count(symmetry.samples as u64),
+        percent(low),
+        percent(high),
+    )
+}
+
+/// Below this, a p-value of the data symmetry score is taken for a sign.
+const SIGNIFICANT: f64 = 0.01;
+
+/// Fills what follows from the cells: the summary, differences, curves and the verdict.
 pub fn conclude(results: &mut Results) {
     results.summary = summarise(&results.arms, &results.cells);
+    results.differences = differences(&results.arms, &results.cells);
+    results.curves = curves(&results.arms, &results.cells);
     results.verdict = verdict(results);
 }
 
@@ -116,7 +142,7 @@ pub fn read(path: &Path) -> Result<Results, ReportError> {
 #[cfg(test)]
 mod tests {
     use super::{sample::*, *};
-    use crate::compare::results::{Cell, EquivarianceError};
+    use crate::compare::results::{Cell, EquivarianceError, Poses};
 
     #[test]
     fn json_reads_back_as_it_was() {
@@ -184,11 +210,106 @@ mod tests {
         assert!(unwritable.contains("--out DIR"), "{unwritable}");
     }
 
+    /// Results that are in the repository, written before there were differences, curves and methods.
+    #[test]
+    fn results_of_earlier_versions_are_read_and_shown() {
+        for name in ["nbody-standard", "nbody-paper"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/results").join(name);
+            let mut results = read(&folder.join(JSON)).unwrap();
+            assert!(results.curves.is_empty() && results.summary.iter().all(|size| size.ci95_method.is_none()));
+            for shown in [table(&results), html(&results)] {
+                assert!(shown.contains("equivariant") && !shown.contains("NaN"), "{shown}");
+            }
+            let summary = results.summary.clone();
+            conclude(&mut results);
+            for (now, then) in results.summary.iter().zip(summary) {
+                // Three seeds have Student's intervals, now as then; quantiles differ in the tenth digit.
+                assert_eq!((&now.arm, now.train_size, now.mean), (&then.arm, then.train_size, then.mean));
+                let ends = |ends: Option<[f64; 2]>| ends.unwrap_or_default();
+                assert!(ends(now.ci95).iter().zip(ends(then.ci95)).all(|(a, b)| (a - b).abs() < 1e-8 * b.abs()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_data_symmetry_score_comes_first_and_says_what_it_means() {
+        let mut results = sample(2);
+        let mut score = DataSymmetry {
+            moves: "rotations".into(),
+            samples: 2000,
+            correct: 1020,
+            accuracy: 0.51,
+            ci95: [0.4878, 0.5321],
+            p_value: 0.1925,
+        };
+        results.data_symmetry = Some(score.clone());
+        conclude(&mut results);
+        let sentence = data_symmetry(&score);
+        assert!(
+            sentence.contains("in 51.0 % of 2,000 cases (95 % interval 48.8 % to 53.2 %; p = 0.19): no sign"),
+            "{sentence}"
+        );
+        assert!(table(&results).replace('\n', " ").starts_with(&sentence), "{}", table(&results));
+        assert!(table(&results).lines().all(|line| line.chars().count() <= 80));
+        let page = html(&results);
+        assert!(page.find("Data symmetry").unwrap() < page.find("class=\"verdict\"").unwrap());
+        (score.accuracy, score.p_value) = (0.97, 1e-300);
+        assert!(data_symmetry(&score).contains("p < 0.001): their orientation is not uniform"));
+        results.data_symmetry = Some(score);
+        assert_eq!(serde_json::from_str::<Results>(&json(&results)).unwrap(), results);
+    }
+
+    #[test]
+    fn three_poses_are_shown_where_they_were_tested() {
+        let mut results = sample(2);
+        assert!(!table(&results).contains("upright") && !html(&results).contains("upright"));
+        results.poses = Some(["upright", "any angle", "mirrored"].map(str::to_string));
+        for (place, cell) in results.cells.iter_mut().enumerate() {
+            let outside = if place == 0 { f64::NAN } else { 77.25 };
+            cell.poses = Some(Poses { canonical: 12.5, random: 34.25, outside });
+        }
+        diverge(&mut results.cells[1]);
+        results.cells[1].poses = None;
+        conclude(&mut results);
+        let (text, page) = (table(&results), html(&results));
+        for part in ["upright", "any angle", "mirrored", "12.50", "34.25", "77.25"] {
+            assert!(text.contains(part) && page.contains(part), "{part}: {text}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 80) && !text.contains("NaN"), "{text}");
+        let text = csv(&results).unwrap();
+        let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+        let at = reader.headers().unwrap().iter().position(|column| column == "pose_canonical").unwrap();
+        let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
+        assert_eq!([&rows[0][at], &rows[0][at + 2], &rows[1][at], &rows[2][at + 2]], ["12.5", "", "", "77.25"]);
+        // A value that is not finite is read back as such.
+        let back: Results = serde_json::from_str(&json(&results)).unwrap();
+        assert!(back.cells[0].poses.unwrap().outside.is_nan() && back.cells[1].poses.is_none());
+    }
+
+    #[test]
+    fn differences_and_curves_follow_the_cells() {
+        let mut results = sample(3);
+        assert_eq!((results.differences.len(), results.curves.len()), (9, 3));
+        let last = &results.differences[8];
+        assert_eq!((last.first.as_str(), last.second.as_str(), last.train_size), ("augmented", "equivariant", 1600));
+        assert!((last.mean - 3.8).abs() < 1e-12 && last.seeds == 3);
+        // A cell without a value is in no pair, and its seed has two sizes of three.
+        diverge(&mut results.cells[0]);
+        conclude(&mut results);
+        assert_eq!(results.differences[0].seeds, 2);
+        assert!(results.curves[0].exponent.ci95.is_some());
+        results.cells.iter_mut().filter(|cell| cell.train_size == 100).for_each(diverge);
+        conclude(&mut results);
+        assert!(results.curves.is_empty(), "two sizes are no curve");
+        assert!(!html(&results).contains("n<sup>"));
+    }
+
     #[test]
     fn csv_has_one_row_a_cell_and_blanks_for_what_is_missing() {
         let mut results = sample(2);
         diverge(&mut results.cells[0]);
         results.task = "a \"quoted\", task".into();
+        conclude(&mut results);
         let text = csv(&results).unwrap();
         let mut reader = ::csv::Reader::from_reader(text.as_bytes());
         let header = reader.headers().unwrap().clone();
@@ -199,6 +320,11 @@ mod tests {
         assert_eq!(&rows[0][column("task")], "a \"quoted\", task");
         for (row, cell) in rows.iter().zip(&results.cells).skip(1) {
             assert_eq!(row[column("value")].parse::<f64>().unwrap(), cell.value().unwrap());
+            let size = results.summary.iter().find(|size| (&size.arm, size.train_size) == (&cell.arm, cell.train_size));
+            let size = size.unwrap();
+            assert_eq!(row[column("mean")].parse::<f64>().ok(), size.mean);
+            assert_eq!(row[column("ci95_low")].parse::<f64>().ok(), size.ci95.map(|ends| ends[0]));
+            assert_eq!(&row[column("ci95_method")], if size.ci95.is_some() { "student-t" } else { "" });
             assert_eq!(row[column("exact")].parse::<f64>().ok(), cell.equivariance_error.unwrap().exact);
         }
     }

@@ -89,6 +89,11 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
+/// The exponent of a learning curve: `0.46`, and no `-0.00`.
+pub(super) fn exponent(value: f64) -> String {
+    format!("{:.2}", if value.abs() < 0.005 { 0.0 } else { value })
+}
+
 /// A metric: percentages to two decimals, everything else to three digits.
 pub(super) fn metric(name: &str, value: f64) -> String {
     if name.ends_with('%') { format!("{value:.2}") } else { plain(value) }
@@ -143,6 +148,7 @@ mod tests {
         assert_eq!(typeset(3.12e-7), "3.1\u{202f}×\u{202f}10⁻⁷");
         assert_eq!([duration(4.0), duration(245.2), duration(7260.0)], ["4.00 s", "4 min 05 s", "2 h 01 min"]);
         assert_eq!([metric("test error %", 2.71234), metric("force MSE", 0.00271234)], ["2.71", "0.00271"]);
+        assert_eq!([exponent(0.456), exponent(-0.004), exponent(-0.12)], ["0.46", "0.00", "-0.12"]);
         assert_eq!([quantity("test error %"), quantity("force MSE")], [("test error", " %"), ("force MSE", "")]);
         assert_eq!(enumeration(&["a".into(), "b".into(), "c".into()]), "a, b and c");
     }

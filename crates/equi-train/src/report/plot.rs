@@ -27,7 +27,7 @@ const INK: RGBColor = RGBColor(1, 1, 1);
 const GRID: RGBColor = RGBColor(2, 2, 2);
 const MUTED: RGBColor = RGBColor(3, 3, 3);
 /// Colours and shapes for arms; more arms than this start again.
-pub(super) const STYLES: usize = 6;
+pub(super) const STYLES: usize = 8;
 
 /// A picture with its title and the words that explain it.
 pub(super) struct Plot {
@@ -38,14 +38,23 @@ pub(super) struct Plot {
 
 /// The place of an arm in the palette: known names keep their colour from report to report.
 pub(super) fn style(results: &Results, arm: &str) -> usize {
-    const KNOWN: [&str; STYLES] = ["equivariant", "augmented", "plain", "equivariant-augmented", "linear", "canonical"];
+    const KNOWN: [&str; STYLES] = [
+        "equivariant",
+        "augmented",
+        "plain",
+        "equivariant-augmented",
+        "linear",
+        "canonical",
+        "augmented-tta",
+        "frame-averaged",
+    ];
     KNOWN
         .iter()
         .position(|&known| known == arm)
         .unwrap_or_else(|| results.arms.iter().position(|other| other.name == arm).unwrap_or(0) % STYLES)
 }
 
-/// The outline of a marker of about this radius: circle, square, triangle, diamond, inverted triangle, cross.
+/// The outline of a marker of about this radius: circle, square, triangle, diamond, inverted triangle, cross, star, hexagon.
 pub(super) fn outline(style: usize, radius: f64) -> Vec<(i32, i32)> {
     let polygon = |corners: u32, first: f64, radius: f64| -> Vec<(f64, f64)> {
         (0..corners)
@@ -62,6 +71,12 @@ pub(super) fn outline(style: usize, radius: f64) -> Vec<(i32, i32)> {
         2 => polygon(3, -quarter, 1.3 * radius),
         3 => polygon(4, 0.0, 1.3 * radius),
         4 => polygon(3, quarter, 1.3 * radius),
+        6 => {
+            let (outer, inner) =
+                (polygon(5, -quarter, 1.4 * radius), polygon(5, -quarter + 0.2 * quarter * 2.0, 0.6 * radius));
+            outer.into_iter().zip(inner).flat_map(|(tip, dent)| [tip, dent]).collect()
+        }
+        7 => polygon(6, 0.0, 1.15 * radius),
         _ => {
             let (long, short) = (1.15 * radius, 0.4 * radius);
             let arm = [(short, -short), (long, -short), (long, short)];
@@ -131,23 +146,23 @@ pub(super) fn flops(results: &Results, name: &str) -> Option<Plot> {
     )?;
     let mega = |flops: u64| flops as f64 / 1e6;
     let arms: Vec<&ArmSummary> = results.arms.iter().filter(|arm| is_trained(results, &arm.name)).collect();
-    let x = Axis::fitting_wide(arms.iter().map(|arm| mega(arm.flops_per_sample)), number::tick)?;
+    let x = Axis::fitting_wide(arms.iter().map(|arm| mega(arm.test_flops())), number::tick)?;
     let mut marks = Vec::new();
     for (place, arm) in arms.iter().enumerate() {
         let colour = style(results, &arm.name);
-        let at = x.at(mega(arm.flops_per_sample)) + dodge(place, arms.len(), x.length() * 0.012);
+        let at = x.at(mega(arm.test_flops())) + dodge(place, arms.len(), x.length() * 0.012);
         let values = results.values(&arm.name, size);
         marks.extend(values.iter().map(|&value| Mark::dot(at, y.at(value), colour)));
         marks.extend(mean(&values).map(|mean| Mark::Marker { at: (at, y.at(mean)), colour }));
     }
     let (quantity, unit) = number::quantity(name);
     Some(Plot {
-        title: format!("{} against forward cost", capital(&with_unit(quantity, unit))),
+        title: format!("{} against cost in tests", capital(&with_unit(quantity, unit))),
         caption: format!(
-            "With {} training samples. MFLOPs of one forward pass of one sample, two per multiply-add, counted layer by layer.",
+            "With {} training samples. MFLOPs of one sample in tests, two per multiply-add, counted layer by layer, all forward passes.",
             number::count(size as u64)
         ),
-        svg: draw(&x, &y, "MFLOPs a sample", &marks),
+        svg: draw(&x, &y, "MFLOPs a test sample", &marks),
     })
 }
 

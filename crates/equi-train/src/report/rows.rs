@@ -3,15 +3,20 @@
 use csv::Writer;
 
 use super::ReportError;
-use crate::compare::results::{CellStatus, EquivarianceError, Results};
+use crate::compare::{
+    results::{CellStatus, EquivarianceError, Results},
+    stats::Method,
+};
 
-const COLUMNS: [&str; 20] = [
+const COLUMNS: [&str; 29] = [
     "task",
     "preset",
     "device",
     "arm",
     "parameters",
     "flops_per_sample",
+    "test_flops_per_sample",
+    "training_flops_per_sample",
     "train_size",
     "seed",
     "status",
@@ -21,14 +26,22 @@ const COLUMNS: [&str; 20] = [
     "exact",
     "rotation_45",
     "resampling_floor_45",
+    "pose_canonical",
+    "pose_random",
+    "pose_outside",
     "best_epoch",
     "steps",
     "train_seconds",
     "samples_per_second",
     "peak_rss_mib",
+    "mean",
+    "ci95_low",
+    "ci95_high",
+    "ci95_method",
 ];
 
-/// One row a cell, with a header; what a cell does not have is empty.
+/// One row a cell, with a header; what a cell does not have is empty. The last columns are those of its arm and size, the same for all
+/// seeds.
 pub fn csv(results: &Results) -> Result<String, ReportError> {
     let mut writer = Writer::from_writer(Vec::new());
     writer.write_record(COLUMNS)?;
@@ -37,6 +50,9 @@ pub fn csv(results: &Results) -> Result<String, ReportError> {
         let error = |pick: fn(&EquivarianceError) -> Option<f64>| {
             cell.equivariance_error.as_ref().and_then(pick).map(text).unwrap_or_default()
         };
+        let summary = results.summary.iter().find(|size| size.arm == cell.arm && size.train_size == cell.train_size);
+        let end = |which: usize| summary.and_then(|size| size.ci95).map(|ends| text(ends[which])).unwrap_or_default();
+        let pose = |which: usize| cell.poses.map(|poses| text(poses.values()[which])).unwrap_or_default();
         writer.write_record([
             results.task.clone(),
             results.preset.clone(),
@@ -44,6 +60,8 @@ pub fn csv(results: &Results) -> Result<String, ReportError> {
             cell.arm.clone(),
             arm.map(|arm| arm.parameters.to_string()).unwrap_or_default(),
             arm.map(|arm| arm.flops_per_sample.to_string()).unwrap_or_default(),
+            arm.map(|arm| arm.test_flops().to_string()).unwrap_or_default(),
+            arm.map(|arm| arm.training_flops().to_string()).unwrap_or_default(),
             cell.train_size.to_string(),
             cell.seed.to_string(),
             match cell.status {
@@ -56,11 +74,18 @@ pub fn csv(results: &Results) -> Result<String, ReportError> {
             error(|e| e.exact),
             error(|e| e.rotation_45),
             error(|e| e.resampling_floor_45),
+            pose(0),
+            pose(1),
+            pose(2),
             cell.best_epoch.to_string(),
             cell.steps.to_string(),
             text(cell.train_seconds),
             text(cell.samples_per_second),
             cell.peak_rss_mib.map(text).unwrap_or_default(),
+            summary.and_then(|size| size.mean).map(text).unwrap_or_default(),
+            end(0),
+            end(1),
+            summary.and_then(|size| size.ci95_method).map_or("", Method::name).to_string(),
         ])?;
     }
     let bytes = writer.into_inner().map_err(|error| ReportError::Csv(error.into_error().into()))?;

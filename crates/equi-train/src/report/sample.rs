@@ -62,6 +62,7 @@ pub(super) fn sample(seeds: u64) -> Results {
                     steps,
                     samples_per_second: *speed,
                     peak_rss_mib: Some(412.5),
+                    poses: None,
                     message: None,
                 });
             }
@@ -101,11 +102,17 @@ pub(super) fn sample(seeds: u64) -> Results {
                 model: model.into(),
                 parameters,
                 flops_per_sample,
+                test_flops_per_sample: None,
+                training_flops_per_sample: None,
                 augmentation: augmentation.into(),
             })
             .collect(),
+        data_symmetry: None,
+        poses: None,
         cells,
         summary: Vec::new(),
+        differences: Vec::new(),
+        curves: Vec::new(),
         verdict: String::new(),
     };
     super::conclude(&mut results);
@@ -149,6 +156,8 @@ pub(super) fn points(seeds: u64) -> Results {
         model: "LinearMotion".into(),
         parameters: 1,
         flops_per_sample: 30,
+        test_flops_per_sample: None,
+        training_flops_per_sample: Some(0),
         augmentation: "none".into(),
     };
     results.arms.push(linear);

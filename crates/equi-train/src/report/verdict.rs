@@ -2,12 +2,12 @@
 
 use super::{
     digest::{ArmDigest, is_trained},
-    number::{self, capital, count, enumeration, magnitude},
+    number::{self, capital, count, enumeration, exponent, magnitude},
     words::words,
 };
 use crate::compare::{
     results::{Cell, CellStatus, Results},
-    stats::{ci95, interval, mean},
+    stats::{Interval, Method, confidence, interval, mean, paired},
 };
 
 /// Exact symmetries move a network's logits by rounding alone: about 1e-6 in `f32`. Above this something is broken.
@@ -29,6 +29,7 @@ pub fn verdict(results: &Results) -> String {
         sentences.push(race(results, name, largest));
         sentences.extend(catching_up(results, name, smallest, largest));
     }
+    sentences.extend(falling(results));
     sentences.extend(trust(results, &sizes));
     sentences.extend(symmetry(results));
     sentences.extend(cost(results));
@@ -78,7 +79,7 @@ fn race(results: &Results, name: &str, size: usize) -> String {
     let (quantity, unit) = number::quantity(name);
     let ranking = ranking(results, size);
     let value = |standing: &Standing| match interval(name, &standing.values) {
-        Some([low, high]) => format!(
+        Some(Interval { low, high, .. }) => format!(
             "{}{unit} (95 % interval {} to {})",
             number::metric(name, standing.mean),
             number::metric(name, low),
@@ -104,8 +105,8 @@ fn race(results: &Results, name: &str, size: usize) -> String {
         value(second)
     );
     // Arms share the data and the test set of a seed, so the differences within seeds tell more than two intervals.
-    let differences = differences(results, size, best.arm, second.arm);
-    if let (Some(difference), Some([low, high])) = (mean(&differences), ci95(&differences)) {
+    let differences = paired(&results.cells, second.arm, best.arm, size);
+    if let (Some(difference), Some(Interval { low, high, .. })) = (mean(&differences), confidence(&differences)) {
         let won = differences.iter().filter(|&&difference| difference > 0.0).count();
         let points = if unit.is_empty() { "" } else { " points" };
         let settled = match (low > 0.0, differences.len()) {
@@ -126,17 +127,6 @@ fn race(results: &Results, name: &str, size: usize) -> String {
         sentence += &format!("; {} has {}{unit}", rest.arm, number::metric(name, rest.mean));
     }
     sentence + "."
-}
-
-/// By how much the second arm is above the first, for every seed that both finished.
-fn differences(results: &Results, size: usize, first: &str, second: &str) -> Vec<f64> {
-    results
-        .at(first, size)
-        .filter_map(|cell| {
-            let other = results.at(second, size).find(|other| other.seed == cell.seed)?;
-            Some(other.value()? - cell.value()?)
-        })
-        .collect()
 }
 
 /// The question of the study, on the means: does augmentation reach the equivariant arms as data grow?
@@ -189,6 +179,31 @@ fn catching_up(results: &Results, name: &str, smallest: usize, largest: usize) -
     Some(sentence + ".")
 }
 
+/// How fast the errors of trained networks fall.
+fn falling(results: &Results) -> Option<String> {
+    let exponents: Vec<String> = results
+        .curves
+        .iter()
+        .filter(|curve| is_trained(results, &curve.arm))
+        .map(|curve| match curve.exponent.ci95 {
+            Some([low, high]) => {
+                format!("{} ({}; {} to {})", exponent(curve.exponent.value), curve.arm, exponent(low), exponent(high))
+            }
+            None => format!("{} ({})", exponent(curve.exponent.value), curve.arm),
+        })
+        .collect();
+    (!exponents.is_empty()).then(|| {
+        let sizes = results.sizes();
+        let [first, .., last] = sizes[..] else { return String::new() };
+        format!(
+            "From {} to {} samples n, errors fall about as 1 / n^b with b = {}.",
+            count(first as u64),
+            count(last as u64),
+            enumeration(&exponents)
+        )
+    })
+}
+
 fn trust(results: &Results, sizes: &[usize]) -> Option<String> {
     let counts = || {
         results
@@ -211,11 +226,22 @@ fn trust(results: &Results, sizes: &[usize]) -> Option<String> {
             if most == 2 { "two".into() } else { format!("two to {most}") }
         ),
         (fewest, most) => format!(
-            "Intervals are over {} seeds; they cover the weights, the samples drawn and their order, not the finite test \
+            "Intervals are over {} seeds, {}; they cover the weights, the samples drawn and their order, not the finite test \
              set, nor the choice of architecture and training recipe.",
-            if fewest == most { most.to_string() } else { format!("{fewest} to {most}") }
+            if fewest == most { most.to_string() } else { format!("{fewest} to {most}") },
+            methods(results)
         ),
     })
+}
+
+/// How the intervals of the summary were found.
+fn methods(results: &Results) -> &'static str {
+    let found = |method| results.summary.iter().any(|size| size.ci95_method == Some(method));
+    match (found(Method::StudentT), found(Method::BootstrapT)) {
+        (_, false) => "by Student's t distribution",
+        (false, true) => "by the studentised bootstrap",
+        (true, true) => "by the studentised bootstrap, or Student's t distribution where seeds are few",
+    }
 }
 
 fn symmetry(results: &Results) -> Option<String> {
@@ -262,7 +288,7 @@ fn cost(results: &Results) -> Option<String> {
         .arms
         .iter()
         .filter(|arm| is_trained(results, &arm.name))
-        .map(|arm| format!("{} ({})", number::plain(arm.flops_per_sample as f64 / 1e6), arm.name))
+        .map(|arm| format!("{} ({})", number::plain(arm.test_flops() as f64 / 1e6), arm.name))
         .collect();
     if flops.is_empty() {
         return None;
@@ -273,7 +299,7 @@ fn cost(results: &Results) -> Option<String> {
         other => other,
     };
     let mut sentence =
-        format!("The arms are matched by {matched}; the forward pass of a sample costs {} MFLOPs", enumeration(&flops));
+        format!("The networks are matched by {matched}; a test sample costs {} MFLOPs", enumeration(&flops));
     let speed = |name: &str| {
         let arm = results.arms.iter().find(|arm| arm.name == name)?;
         ArmDigest::new(results, arm).samples_per_second.filter(|&speed| speed > 0.0)
@@ -333,7 +359,14 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("it needs 400 samples to reach what equivariant reaches with 100"), "{text}");
-        assert!(text.contains("Intervals are over 3 seeds"), "{text}");
+        assert!(text.contains("Intervals are over 3 seeds, by Student's t distribution;"), "{text}");
+        // Every seed of the sample has the same exponent, up to rounding.
+        assert!(
+            text.contains(
+                "From 100 to 1,600 samples n, errors fall about as 1 / n^b with b = 0.30 (plain; 0.30 to 0.30), 0.54"
+            ),
+            "{text}"
+        );
         assert!(text.contains("0.41 (augmented)"), "{text}");
         assert!(
             text.contains("matched by parameters")
@@ -356,6 +389,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "no `{part}` in: {text}");
         }
+        assert!(!text.contains("(linear; "), "a line is not trained: {text}");
         for wrong in ["points on average", "points behind", "quarter", "45 degrees", "MSE %", "NaN"] {
             assert!(!text.contains(wrong), "{wrong} in: {text}");
         }
@@ -369,6 +403,12 @@ mod tests {
         let text = verdict(&sample(2));
         assert!(text.contains("only two seeds per cell") && text.contains("no claim of significance"), "{text}");
         assert!(text.contains("of 2 seeds") && !text.contains("settles"), "{text}");
+    }
+
+    #[test]
+    fn many_seeds_are_bootstrapped_and_the_words_say_so() {
+        let text = verdict(&sample(8));
+        assert!(text.contains("Intervals are over 8 seeds, by the studentised bootstrap;"), "{text}");
     }
 
     #[test]

@@ -7,10 +7,12 @@ use burn::tensor::Device;
 
 use crate::augment::Augmentation;
 use crate::compare::cell::{Tested, Work, train_cell};
-use crate::compare::results::{ArmSummary, Cell, Domain, Metric};
+use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, Metric, Poses};
+use crate::compare::symmetry::{self, features};
+use crate::compare::view::image::{among_frames, answers, passes, posed};
 use crate::compare::{
     ARMS, Arm, CellPlan, CompareError, Growth, MatchBy, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials,
-    nearest_width, probe,
+    View, nearest_width, probe,
 };
 use crate::cost::parameters;
 use crate::data::Images;
@@ -29,6 +31,8 @@ const CLASSES: usize = 10;
 const SIDE: Side = Side::Odd;
 /// Test images on which invariance is measured.
 const PROBE: usize = 64;
+/// Test images that are shown in three poses.
+const POSED: usize = 1000;
 /// Images a forward pass takes outside training.
 const EVALUATION_BATCH: usize = 250;
 
@@ -48,12 +52,23 @@ fn planar(symmetry: Symmetry) -> (Group, f64) {
     }
 }
 
-/// What `augmented` does to its training images: rotations by any angle, and flips where the user asks for them.
-fn augmentation(arm: &Arm, flips: f64) -> Augmentation {
-    if arm.augmented {
-        Augmentation { horizontal_flip: flips, vertical_flip: flips, ..Augmentation::default() }
-    } else {
-        Augmentation::none()
+/// What an arm does to its training images: rotations by any angle, and flips where the user asks for them; one of the frames.
+fn augmentation(arm: &Arm, symmetry: Symmetry) -> Augmentation {
+    let (group, flips) = planar(symmetry);
+    match arm.view {
+        View::Frames => among_frames(group.has_flips()),
+        _ if arm.augmented => Augmentation { horizontal_flip: flips, vertical_flip: flips, ..Augmentation::default() },
+        _ => Augmentation::none(),
+    }
+}
+
+/// How a view is called behind the name of a network.
+fn shown(view: View, passes: usize) -> String {
+    match view {
+        View::AsIs => String::new(),
+        View::Averaged => format!(", averaged over {passes} poses in tests"),
+        View::Canonical => ", in the frame of the principal axes".to_string(),
+        View::Frames => format!(", averaged over {passes} frames of the principal axes"),
     }
 }
 
@@ -71,7 +86,16 @@ impl Task for MnistRot {
     }
 
     fn arms(&self) -> &'static [Arm] {
-        &ARMS[..3]
+        let trained = ARMS.iter().take_while(|arm| arm.is_trained()).count();
+        &ARMS[..trained]
+    }
+
+    fn quick_arms(&self) -> &'static [&'static str] {
+        &["plain", "augmented", "augmented-tta", "equivariant"]
+    }
+
+    fn poses(&self) -> [&'static str; 3] {
+        ["upright", "any angle", "mirrored"]
     }
 
     /// Rotations, and no flips: a mirrored 2 is no digit.
@@ -134,7 +158,7 @@ impl Task for MnistRot {
     }
 
     fn contestant(&self, arm: &Arm, setting: &Setting, device: &Device) -> Result<ArmSummary, CompareError> {
-        let (group, flips) = planar(setting.symmetry);
+        let (group, _) = planar(setting.symmetry);
         let (steerable, plain) = networks(group, setting.matched_by, device)?;
         let side = SIDE.pixels();
         let (model, parameters, flops_per_sample) = if arm.network == Network::Equivariant {
@@ -143,15 +167,26 @@ impl Task for MnistRot {
         } else {
             (plain.to_string(), parameters(&plain.init(0, device)), plain.flops(side, side))
         };
-        let augmentation = augmentation(arm, flips).to_string();
-        Ok(ArmSummary { name: arm.name.to_string(), model, parameters, flops_per_sample, augmentation })
+        let passes = passes(arm.view, group.has_flips());
+        Ok(ArmSummary {
+            name: arm.name.to_string(),
+            model: model + &shown(arm.view, passes),
+            parameters,
+            flops_per_sample,
+            test_flops_per_sample: Some(passes as u64 * flops_per_sample),
+            training_flops_per_sample: Some(3 * flops_per_sample),
+            augmentation: augmentation(arm, setting.symmetry).to_string(),
+        })
     }
 
     fn open(&self, plan: &Plan, data: Option<&Path>, device: &Device) -> Result<Box<dyn Trials>, CompareError> {
         let digits = mnist::load(data.unwrap_or(Path::new(mnist::FOLDER)))?;
         let source = RotatedMnist::new(digits, TASK_SEED, SIDE);
         let test = source.test(0..plan.recipe.test_size, Pose::Random)?;
-        Ok(Box::new(Digits { source, test, plan: plan.clone(), device: device.clone() }))
+        let few = 0..plan.recipe.test_size.min(POSED);
+        let upright = source.test(few.clone(), Pose::Turned(0.0))?;
+        let mirrored = mirrored(&test, few);
+        Ok(Box::new(Digits { source, test, upright, mirrored, plan: plan.clone(), device: device.clone() }))
     }
 }
 
@@ -159,11 +194,30 @@ impl Task for MnistRot {
 struct Digits {
     source: RotatedMnist,
     test: Images,
+    /// The first of the test images before anything turned them.
+    upright: Images,
+    /// The same, turned and then mirrored.
+    mirrored: Images,
     plan: Plan,
     device: Device,
 }
 
+/// The images at `places`, left and right exchanged: no digits, but for some.
+fn mirrored(images: &Images, places: std::ops::Range<usize>) -> Images {
+    let rows = places.clone().flat_map(|place| images.image(place).chunks(images.width()));
+    let pixels = rows.flat_map(|row| row.iter().rev().copied()).collect();
+    let labels = images.labels()[places].to_vec();
+    Images::new(pixels, labels, images.height(), images.width()).expect("the same pixels in another order")
+}
+
 impl Trials for Digits {
+    fn data_symmetry(&self) -> Result<Option<DataSymmetry>, CompareError> {
+        let largest = self.plan.recipe.sizes.iter().copied().max().unwrap_or(0).min(symmetry::MOST);
+        let images = self.source.training(0, 0..largest, Pose::Random)?;
+        let features = |place: usize, moved| features::image(images.image(place), images.width(), place, moved);
+        Ok(symmetry::score("rotations", images.len(), features))
+    }
+
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
         let work = Work { cell, plan: &self.plan, device: &self.device, session, progress };
         let (group, _) = planar(self.plan.setting.symmetry);
@@ -180,22 +234,36 @@ impl Digits {
     fn train<M: Classifier>(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
         let Work { cell, session, .. } = work;
         let recipe = &self.plan.recipe;
-        let (group, flips) = planar(self.plan.setting.symmetry);
+        let symmetry = self.plan.setting.symmetry;
+        let (group, flips) = planar(symmetry);
+        let (view, mirrors) = (cell.arm.view, group.has_flips());
         let images = self.source.training(cell.seed, 0..cell.train_size, Pose::Random)?;
+        let images = if matches!(view, View::Canonical | View::Frames) { posed(&images, mirrors) } else { images };
         let held_out = cell.train_size - recipe.validation(cell.train_size);
         let problem =
             Classification::new(&images, (0..held_out).collect(), (held_out..cell.train_size).collect(), cell.seed)
-                .with_augmentation(augmentation(&cell.arm, flips));
+                .with_augmentation(augmentation(&cell.arm, symmetry));
 
+        let answer = |model: &M, images| answers(view, mirrors, flips > 0.0, images, |images| model.forward(images));
         let (probe_images, _) = self.test.batch(&positions(PROBE.min(self.test.len())), &self.device);
-        let exact_untrained = probe::image::exact_error(&model.valid(), group, &probe_images);
+        let untrained = model.valid();
+        let exact_untrained = probe::image::exact_error(|images| answer(&untrained, images), group, &probe_images);
         train_cell(&problem, model, work, |trained| {
-            let positions = positions(self.test.len());
-            let wrong = wrong_labels(trained, &self.test, &positions, EVALUATION_BATCH, &self.device, &session.stop)?;
-            let error = 100.0 * wrong as f64 / positions.len().max(1) as f64;
+            let forward = |images| answer(trained, images);
+            let wrong = |images: &Images, positions: &[usize]| {
+                wrong_labels(forward, images, positions, EVALUATION_BATCH, &self.device, &session.stop)
+            };
+            let percent = |wrong: usize, of: usize| 100.0 * wrong as f64 / of.max(1) as f64;
+            let (all, few) = (positions(self.test.len()), positions(self.upright.len()));
+            let (first, rest) = (wrong(&self.test, &few)?, wrong(&self.test, &all[few.len()..])?);
             Some(Tested {
-                metric: Metric { name: "test error %".to_string(), value: error },
-                equivariance_error: probe::image::invariance(trained, group, &probe_images, exact_untrained),
+                metric: Metric { name: "test error %".to_string(), value: percent(first + rest, all.len()) },
+                equivariance_error: probe::image::invariance(forward, group, &probe_images, exact_untrained),
+                poses: Poses {
+                    canonical: percent(wrong(&self.upright, &few)?, few.len()),
+                    random: percent(first, few.len()),
+                    outside: percent(wrong(&self.mirrored, &few)?, few.len()),
+                },
             })
         })
     }
@@ -299,6 +367,52 @@ mod tests {
 
     #[cfg(feature = "flex")]
     #[test]
+    fn every_arm_is_trained_and_tested_and_what_shares_a_network_is_not_trained_again() {
+        use crate::compare::Request;
+        use crate::device::resolve;
+        use crate::fit::Checkpoints;
+        use crate::stop::Stop;
+
+        let device = resolve(Some("flex")).unwrap();
+        let request = Request {
+            task: "mnist-rot".to_string(),
+            preset: Some("smoke".to_string()),
+            arms: Some(MnistRot.arms().iter().map(|arm| arm.name.to_string()).collect()),
+            ..Request::default()
+        };
+        let plan = Plan::new(&request, &device).unwrap();
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(mnist::FOLDER);
+        let trials = MnistRot.open(&plan, Some(&data), &device.device).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for cell in plan.cells() {
+            let checkpoints = Checkpoints::new(folder.path().join(cell.training().to_string()));
+            let session = Session { stop: Stop::new(), checkpoints: Some(checkpoints) };
+            let mut steps = 0;
+            let done = trials.run(&cell, &session, &mut |_| steps += 1).unwrap();
+            assert_eq!(steps, plan.steps_of(&cell), "{cell}");
+            let exact = done.equivariance_error.unwrap().exact.unwrap();
+            let invariant = cell.arm.network == Network::Equivariant || cell.arm.view != View::AsIs;
+            // Rounding in f32, and of moments that turn by a quarter.
+            assert!(if invariant { exact < 1e-4 } else { exact > 1e-3 }, "{cell}: {exact}");
+            let poses = done.poses.unwrap();
+            assert_eq!(Some(poses.random), done.value(), "the test set is no larger than what is posed");
+            assert!(poses.values().iter().all(|error| (0.0..=100.0).contains(error)));
+            let summary = plan.arms.iter().find(|arm| arm.name == cell.arm.name).unwrap();
+            let passes =
+                [("augmented-tta", 8), ("frame-averaged", 2)].into_iter().find(|(name, _)| *name == cell.arm.name);
+            assert_eq!(summary.test_flops(), passes.map_or(1, |(_, passes)| passes) * summary.flops_per_sample);
+        }
+    }
+
+    #[test]
+    fn mirrors_keep_rows_and_labels() {
+        let images = Images::new((0..12u8).map(f32::from).collect(), vec![7, 8], 2, 3).unwrap();
+        let mirrored = mirrored(&images, 1..2);
+        assert_eq!((mirrored.image(0), mirrored.labels()), (&[8., 7., 6., 11., 10., 9.][..], &[8][..]));
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
     fn a_diverging_cell_is_recorded_and_the_next_one_trains() {
         use crate::compare::Request;
         use crate::compare::results::CellStatus;
@@ -313,7 +427,7 @@ mod tests {
         };
         let plan = Plan::new(&request, &device).unwrap();
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(mnist::FOLDER);
-        let cell = CellPlan { arm: ARMS[1], train_size: 20, seed: 0 };
+        let cell = CellPlan { arm: Arm::named("augmented").unwrap(), train_size: 20, seed: 0 };
         let run = |plan: &Plan| {
             let trials = MnistRot.open(plan, Some(&data), &device.device).unwrap();
             trials.run(&cell, &Session::default(), &mut |_| {}).unwrap()

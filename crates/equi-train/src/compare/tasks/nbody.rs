@@ -6,6 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use burn::tensor::Device;
+use equi_core::group::Isometry;
 use equi_core::o3::{Irrep, Irreps, MulIrrep};
 use equi_layers::graph::{EgnnConfig, LinearMotion, RadialFieldConfig, RawGnnConfig};
 use equi_layers::o3::TensorFieldNetworkConfig;
@@ -14,14 +15,16 @@ use rand::Rng;
 
 use crate::augment::PointAugmentation;
 use crate::compare::cell::{Tested, Work, train_cell};
-use crate::compare::results::{ArmSummary, Cell, Domain, EquivarianceError, Metric};
+use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, EquivarianceError, Metric, Poses};
+use crate::compare::symmetry::{self, features};
+use crate::compare::view::motion::{among_frames, mean_squared_error, passes, predictions, shown};
 use crate::compare::{
     ARMS, Arm, CellPlan, CompareError, Growth, MatchBy, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials,
-    nearest_width, probe,
+    View, nearest_width, probe,
 };
 use crate::cost::parameters;
 use crate::data::nbody::{self, Motion, MotionBatch};
-use crate::fit::{Dynamics, Prediction, Schedule, Session, mean_squared_error, positions};
+use crate::fit::{Dynamics, Prediction, Schedule, Session};
 use crate::memory::peak_rss_mib;
 use crate::model::dynamics::{egnn_flops, radial_field_flops, raw_gnn_flops};
 use crate::model::se3_transformer::{SE3TransformerMotion, se3_transformer_flops};
@@ -41,6 +44,10 @@ const PARTICLES: usize = 5;
 const PAIRS: usize = PARTICLES * (PARTICLES - 1);
 /// Test motions on which equivariance is measured.
 const PROBE: usize = 50;
+/// Test motions that are shown in three poses.
+const POSED: usize = 1000;
+/// How far motions are moved that are out of range: systems are some units wide.
+const FAR: f64 = 10.0;
 /// Operations of `x + t v`.
 const LINEAR_FLOPS: u64 = 2 * 3 * PARTICLES as u64;
 /// How the metric is named.
@@ -158,9 +165,23 @@ fn plain(setting: &Setting, device: &Device) -> RawGnnConfig {
     })
 }
 
-/// What `augmented` does to its training motions: all that leaves the law as it is.
+/// What an arm does to its training motions: all that leaves the law as it is; one of the frames.
 fn augmentation(arm: &Arm) -> PointAugmentation {
-    if arm.augmented { PointAugmentation::default() } else { PointAugmentation::none() }
+    match arm.view {
+        View::Frames => among_frames(),
+        _ if arm.augmented => PointAugmentation::default(),
+        _ => PointAugmentation::none(),
+    }
+}
+
+/// How a view is called behind the name of a network.
+fn described(view: View) -> String {
+    match view {
+        View::AsIs => String::new(),
+        View::Averaged => format!(", averaged over {} poses in tests", passes(view)),
+        View::Canonical => ", in the frame of the principal components".to_string(),
+        View::Frames => format!(", averaged over {} frames of the principal components", passes(view)),
+    }
 }
 
 impl Task for NBody {
@@ -180,6 +201,14 @@ impl Task for NBody {
         &ARMS
     }
 
+    fn quick_arms(&self) -> &'static [&'static str] {
+        &["plain", "augmented", "augmented-tta", "equivariant", "canonical", "linear"]
+    }
+
+    fn poses(&self) -> [&'static str; 3] {
+        ["as simulated", "any rotation", "mirrored, 10 units away"]
+    }
+
     fn models(&self) -> &'static [&'static str] {
         &["egnn", "radial-field", "se3-transformer", "tensor-field"]
     }
@@ -197,9 +226,10 @@ impl Task for NBody {
     /// The radial field, whose shifts grow with the distances, bears a quarter of that rate. The weights of a tensor field network are of
     /// size 1, and divided by the root of their number when used: they take larger steps.
     fn recipe(&self, preset: Preset, model: Option<&str>) -> Recipe {
+        let own = |rate| ["equivariant", "equivariant-augmented"].map(|arm| (arm.to_string(), rate)).into();
         let arm_rates = match model {
-            Some("radial-field") => BTreeMap::from([("equivariant".to_string(), 1e-3)]),
-            Some("tensor-field") => BTreeMap::from([("equivariant".to_string(), 3e-2)]),
+            Some("radial-field") => own(1e-3),
+            Some("tensor-field") => own(3e-2),
             _ => BTreeMap::new(),
         };
         let recipe = Recipe {
@@ -257,18 +287,24 @@ impl Task for NBody {
                 let network = Equivariant::new(setting);
                 (network.describe(), network.parameters(device), network.flops(device))
             }
-            Network::Plain | Network::Canonical => {
+            Network::Plain => {
                 let config = plain(setting, device);
-                let pose =
-                    if arm.network == Network::Canonical { ", in the frame of the principal components" } else { "" };
-                let model = format!("GNN on coordinates, {} layers, {} features{pose}", config.layers, config.hidden);
+                let model = format!("GNN on coordinates, {} layers, {} features", config.layers, config.hidden);
                 let flops = raw_gnn_flops(&config, PARTICLES, PAIRS);
                 (model, parameters(&config.init(device).expect(VALID)), flops)
             }
             Network::Linear => ("x + t v".to_string(), 1, LINEAR_FLOPS),
         };
-        let augmentation = augmentation(arm).to_string();
-        Ok(ArmSummary { name: arm.name.to_string(), model, parameters, flops_per_sample, augmentation })
+        let training = if arm.is_trained() { 3 * flops_per_sample } else { 0 };
+        Ok(ArmSummary {
+            name: arm.name.to_string(),
+            model: model + &described(arm.view),
+            parameters,
+            flops_per_sample,
+            test_flops_per_sample: Some(passes(arm.view) as u64 * flops_per_sample),
+            training_flops_per_sample: Some(training),
+            augmentation: augmentation(arm).to_string(),
+        })
     }
 
     fn open(&self, plan: &Plan, data: Option<&Path>, device: &Device) -> Result<Box<dyn Trials>, CompareError> {
@@ -301,6 +337,12 @@ struct Systems {
 }
 
 impl Trials for Systems {
+    fn data_symmetry(&self) -> Result<Option<DataSymmetry>, CompareError> {
+        let motions = self.largest(0)?;
+        let features = |place: usize, moved| features::motion(&motions[place], place, moved);
+        Ok(symmetry::score("rotations and reflections", motions.len(), features))
+    }
+
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
         let work = Work { cell, plan: &self.plan, device: &self.device, session, progress };
         let seed = stream(cell.seed, Purpose::Weights, 0).next_u64();
@@ -320,7 +362,7 @@ impl Trials for Systems {
                     self.train(TensorFieldMotion::new(network), work)
                 }
             },
-            Network::Plain | Network::Canonical => self.train(plain(), work),
+            Network::Plain => self.train(plain(), work),
             Network::Linear => self.fit_line(cell),
         }
     }
@@ -329,18 +371,39 @@ impl Trials for Systems {
 impl Systems {
     fn train<M: Dynamics>(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
         let Work { cell, session, .. } = work;
-        let posed = |motions: &[Motion]| posed(&cell.arm, motions);
-        let training = posed(&self.training(cell)?);
-        let validation = posed(&self.validation);
+        let training = shown(cell.arm.view, &self.training(cell)?);
+        let validation = shown(cell.arm.view, &self.validation);
         let problem = Prediction::new(&training, &validation, cell.seed).with_augmentation(augmentation(&cell.arm));
-        let exact_untrained = self.exact_error(&model.valid(), &cell.arm);
-        train_cell(&problem, model, work, |trained| {
-            // No isometry changes a distance, so errors can be taken in any pose.
-            let error = mean_squared_error(trained, &posed(&self.test), &self.device, &session.stop)?;
-            Some(Tested {
-                metric: Metric { name: METRIC.to_string(), value: error },
-                equivariance_error: self.equivariance_error(trained, &cell.arm, exact_untrained),
-            })
+        let exact_untrained = self.exact_error(&model.valid(), cell);
+        train_cell(&problem, model, work, |trained| self.tested(trained, cell, exact_untrained, &session.stop))
+    }
+
+    /// What a fitted network is worth; none if it was stopped.
+    fn tested<M: Dynamics>(
+        &self,
+        model: &M,
+        cell: &CellPlan,
+        exact_untrained: Option<f64>,
+        stop: &Stop,
+    ) -> Option<Tested> {
+        let predict = |motions: &[Motion]| predictions(cell.arm.view, model, motions, cell.seed, &self.device, stop);
+        let error = |motions: &[Motion]| Some(mean_squared_error(&predict(motions)?, motions));
+        let predicted = predict(&self.test)?;
+        let few = self.test.len().min(POSED);
+        let [turned, far] = [turned, far].map(|moved: fn(&[Motion]) -> Vec<Motion>| moved(&self.test[..few]));
+        Some(Tested {
+            metric: Metric { name: METRIC.to_string(), value: mean_squared_error(&predicted, &self.test) },
+            equivariance_error: EquivarianceError {
+                exact_untrained,
+                exact: self.exact_error(model, cell),
+                rotation_45: None,
+                resampling_floor_45: None,
+            },
+            poses: Poses {
+                canonical: mean_squared_error(&predicted[..few], &self.test[..few]),
+                random: error(&turned)?,
+                outside: error(&far)?,
+            },
         })
     }
 
@@ -350,12 +413,13 @@ impl Systems {
         let graph = MotionBatch::graph(motions.len(), PARTICLES, &self.device);
         let MotionBatch { points, targets, .. } = MotionBatch::new(&*motions, &graph, &self.device);
         let velocities = points.velocities.expect("motions have velocities");
-        let exact_untrained = self.exact_error(&LinearMotion::new(1.0, &self.device), &cell.arm);
+        let exact_untrained = self.exact_error(&LinearMotion::new(1.0, &self.device), cell);
         let fitted = LinearMotion::fit(points.positions, velocities, targets);
-        let value = mean_squared_error(&fitted, &self.test, &self.device, &Stop::new());
+        let tested = self.tested(&fitted, cell, exact_untrained, &Stop::new()).expect("nobody stops it");
         Ok(Cell {
-            metric: value.map(|value| Metric { name: METRIC.to_string(), value }),
-            equivariance_error: Some(self.equivariance_error(&fitted, &cell.arm, exact_untrained)),
+            metric: Some(tested.metric),
+            equivariance_error: Some(tested.equivariance_error),
+            poses: Some(tested.poses),
             peak_rss_mib: peak_rss_mib(),
             ..Cell::begun(cell)
         })
@@ -363,50 +427,52 @@ impl Systems {
 
     /// The training motions of a cell.
     fn training(&self, cell: &CellPlan) -> Result<Rc<[Motion]>, CompareError> {
-        let most = self.plan.recipe.sizes.iter().copied().max().unwrap_or(0).max(cell.train_size);
-        let kept = self.training.borrow().get(&cell.seed).cloned();
-        let all = match kept {
-            Some(all) => all,
-            None => self.source.training(cell.seed, most)?.into(),
-        };
-        let part = all[..cell.train_size].into();
-        self.training.borrow_mut().insert(cell.seed, all);
-        Ok(part)
+        Ok(self.largest(cell.seed)?[..cell.train_size].into())
     }
 
-    fn equivariance_error<M: Dynamics>(&self, model: &M, arm: &Arm, exact_untrained: Option<f64>) -> EquivarianceError {
-        EquivarianceError {
-            exact_untrained,
-            exact: self.exact_error(model, arm),
-            rotation_45: None,
-            resampling_floor_45: None,
+    /// The training motions of the largest cell of a seed.
+    fn largest(&self, seed: u64) -> Result<Rc<[Motion]>, CompareError> {
+        if let Some(kept) = self.training.borrow().get(&seed) {
+            return Ok(kept.clone());
         }
+        let most = self.plan.recipe.sizes.iter().copied().max().unwrap_or(0);
+        let all: Rc<[Motion]> = self.source.training(seed, most)?.into();
+        self.training.borrow_mut().insert(seed, all.clone());
+        Ok(all)
     }
 
-    /// How far the arm as a whole is from equivariant: its network, and the pose it is shown.
-    fn exact_error<M: Dynamics>(&self, model: &M, arm: &Arm) -> Option<f64> {
+    /// How far the arm as a whole is from equivariant: its network, and the poses it is shown.
+    fn exact_error<M: Dynamics>(&self, model: &M, cell: &CellPlan) -> Option<f64> {
         let probes = &self.test[..PROBE.min(self.test.len())];
         let predict = |motions: &[Motion]| {
-            let found = positions(model, &posed(arm, motions), &self.device);
-            if arm.network != Network::Canonical {
-                return found;
-            }
-            let back = |(motion, found): (&Motion, Vec<[f64; 3]>)| {
-                let back = motion.start.standard_pose().inverse();
-                found.into_iter().map(|x| back.act(x)).collect()
-            };
-            motions.iter().zip(found).map(back).collect()
+            let found = predictions(cell.arm.view, model, motions, cell.seed, &self.device, &Stop::new());
+            found.expect("nobody stops it")
         };
         probe::motion::exact_error(predict, probes)
     }
 }
 
-/// Motions as an arm is shown them: in standard pose or as they are.
-fn posed(arm: &Arm, motions: &[Motion]) -> Vec<Motion> {
-    match arm.network {
-        Network::Canonical => motions.iter().map(|motion| motion.moved(&motion.start.standard_pose())).collect(),
-        _ => motions.to_vec(),
-    }
+/// Motions, each turned at random about the centre it starts from.
+fn turned(motions: &[Motion]) -> Vec<Motion> {
+    let turn = |(place, motion): (usize, &Motion)| {
+        let positions = &motion.start.positions;
+        let count = positions.len().max(1) as f64;
+        let centre: [f64; 3] = std::array::from_fn(|k| positions.iter().map(|x| x[k]).sum::<f64>() / count);
+        let rotation = Isometry::random_rotation(&mut stream(TASK_SEED, Purpose::Poses, place as u64));
+        let there = Isometry::translation(centre).expect("positions are finite");
+        motion.moved(&(there * rotation * there.inverse()))
+    };
+    motions.iter().enumerate().map(turn).collect()
+}
+
+/// Motions, each mirrored and moved far in a direction of its own.
+fn far(motions: &[Motion]) -> Vec<Motion> {
+    let away = |(place, motion): (usize, &Motion)| {
+        let rotation = Isometry::random_rotation(&mut stream(TASK_SEED, Purpose::Poses, place as u64));
+        let offset = Isometry::translation(rotation.act([FAR, 0.0, 0.0])).expect("a finite offset");
+        motion.moved(&(offset * PointAugmentation::mirror(1)))
+    };
+    motions.iter().enumerate().map(away).collect()
 }
 
 #[cfg(all(test, feature = "flex"))]
@@ -442,12 +508,13 @@ mod tests {
             let plan = plan(|request| {
                 request.matched_by = Some(matched_by.to_string());
                 request.model = Some(model.to_string());
+                request.arms = Some(NBody.arms().iter().map(|arm| arm.name.to_string()).collect());
             });
             let costs = |arm: &str| {
                 let arm = plan.arms.iter().find(|summary| summary.name == arm).unwrap();
                 if matched_by == "flops" { arm.flops_per_sample as f64 } else { arm.parameters as f64 }
             };
-            for arm in ["plain", "augmented", "canonical"] {
+            for arm in ["plain", "augmented", "canonical", "frame-averaged"] {
                 // A width is a whole number: near 10 features, the next one costs a fifth more.
                 let tolerance = if model == "radial-field" { 0.1 } else { 0.02 };
                 assert!((costs(arm) / costs("equivariant") - 1.0).abs() < tolerance, "{arm} {matched_by} {model}");
@@ -456,28 +523,61 @@ mod tests {
     }
 
     #[test]
-    fn all_but_plain_networks_are_equivariant() {
-        for model in NBody.models() {
-            let plan = plan(|request| request.model = Some(model.to_string()));
+    fn arms_are_as_equivariant_as_they_say() {
+        for (place, model) in NBody.models().iter().enumerate() {
+            let plan = plan(|request| {
+                request.model = Some(model.to_string());
+                // What does not depend on the model is tried with the first.
+                let arms = NBody.arms().iter().filter(|arm| place == 0 || arm.network == Network::Equivariant);
+                request.arms = Some(arms.map(|arm| arm.name.to_string()).collect());
+            });
             for cell in plan.cells() {
                 let done = run(&plan, &cell);
                 let errors = done.equivariance_error.unwrap();
-                let exact = cell.arm.network != Network::Plain;
+                let exact =
+                    cell.arm.network != Network::Plain || matches!(cell.arm.view, View::Canonical | View::Frames);
                 for error in [errors.exact_untrained.unwrap(), errors.exact.unwrap()] {
                     // Rounding in f32, through up to four layers.
-                    assert!(if exact { error < 1e-5 } else { error > 1e-2 }, "{cell}: {error}");
+                    assert!(if exact { error < 1e-5 } else { error > 1e-3 }, "{cell}: {error}");
                 }
-                assert!(done.metric.unwrap().value.is_finite());
+                let poses = done.poses.unwrap();
+                let value = done.value().unwrap();
+                assert_eq!(poses.canonical, value, "the test set is no larger than what is posed");
+                for other in [poses.random, poses.outside] {
+                    // Coordinates of size 10 are rounded, and errors are differences of a tenth.
+                    assert!(!exact || (other / value - 1.0).abs() < 1e-3, "{cell}: {poses:?}");
+                }
+                // A plain network knows where it is.
+                assert!(cell.arm.name != "plain" || (poses.outside / value - 1.0).abs() > 1e-2, "{cell}: {poses:?}");
                 let epochs = if cell.arm.is_trained() { plan.recipe.epochs } else { 0 };
                 assert_eq!((done.status, done.validation_curve.len()), (CellStatus::Done, epochs));
+                let summary = plan.arms.iter().find(|arm| arm.name == cell.arm.name).unwrap();
+                assert_eq!(summary.test_flops(), passes(cell.arm.view) as u64 * summary.flops_per_sample);
             }
+        }
+    }
+
+    #[test]
+    fn poses_move_motions_as_their_names_say() {
+        let motions = nbody::NBody::new(TASK_SEED).test(3).unwrap();
+        let centre = |motion: &Motion| -> [f64; 3] {
+            std::array::from_fn(|k| motion.start.positions.iter().map(|x| x[k]).sum::<f64>() / PARTICLES as f64)
+        };
+        for (motion, turned) in motions.iter().zip(turned(&motions)) {
+            assert!(centre(motion).iter().zip(centre(&turned)).all(|(a, b)| (a - b).abs() < 1e-12));
+            assert!((motion.start.positions[0][0] - turned.start.positions[0][0]).abs() > 1e-6);
+        }
+        for (motion, far) in motions.iter().zip(far(&motions)) {
+            let [x, y, z] = centre(motion);
+            let distance: f64 = [-x, y, z].iter().zip(centre(&far)).map(|(a, b)| (a - b).powi(2)).sum();
+            assert!((distance.sqrt() - FAR).abs() < 1e-9, "{distance}");
         }
     }
 
     #[test]
     fn a_line_is_fitted_to_the_training_motions() {
         let plan = plan(|request| request.sizes = Some(vec![200]));
-        let cell = CellPlan { arm: ARMS[4], train_size: 200, seed: 3 };
+        let cell = CellPlan { arm: Arm::named("linear").unwrap(), train_size: 200, seed: 3 };
         let motions = nbody::NBody::new(TASK_SEED).training(3, 200).unwrap();
         let test = nbody::NBody::new(TASK_SEED).test(plan.recipe.test_size).unwrap();
         let error = |motions: &[Motion], time: f64| {
