@@ -284,7 +284,7 @@ fn posed(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
     writeln!(
         page,
         "</tbody></table></div>\n<p class=\"note\">Mean {}{} of the same test samples in three poses, with {} training samples: the \
-         first of the test set, 1,000 at most, so numbers differ a little from those above.</p>",
+         first quarter of the test set (at least 500 and at most 10,000 samples), so numbers differ a little from those above.</p>",
         escape(quantity),
         escape(&in_unit),
         count(size as u64)

@@ -12,7 +12,7 @@ use crate::compare::symmetry::{self, features};
 use crate::compare::view::image::{among_frames, answers, passes, posed};
 use crate::compare::{
     ARMS, Arm, CellPlan, CompareError, Growth, MatchBy, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials,
-    View, nearest_width, probe,
+    View, nearest_width, probe, view,
 };
 use crate::cost::parameters;
 use crate::data::Images;
@@ -31,8 +31,6 @@ const CLASSES: usize = 10;
 const SIDE: Side = Side::Odd;
 /// Test images on which invariance is measured.
 const PROBE: usize = 64;
-/// Test images that are shown in three poses.
-const POSED: usize = 1000;
 /// Images a forward pass takes outside training.
 const EVALUATION_BATCH: usize = 250;
 
@@ -183,7 +181,7 @@ impl Task for MnistRot {
         let digits = mnist::load(data.unwrap_or(Path::new(mnist::FOLDER)))?;
         let source = RotatedMnist::new(digits, TASK_SEED, SIDE);
         let test = source.test(0..plan.recipe.test_size, Pose::Random)?;
-        let few = 0..plan.recipe.test_size.min(POSED);
+        let few = 0..view::posed(plan.recipe.test_size);
         let upright = source.test(few.clone(), Pose::Turned(0.0))?;
         let mirrored = mirrored(&test, few);
         Ok(Box::new(Digits { source, test, upright, mirrored, plan: plan.clone(), device: device.clone() }))

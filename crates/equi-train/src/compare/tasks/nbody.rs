@@ -20,7 +20,7 @@ use crate::compare::symmetry::{self, features};
 use crate::compare::view::motion::{among_frames, mean_squared_error, passes, predictions, shown};
 use crate::compare::{
     ARMS, Arm, CellPlan, CompareError, Growth, MatchBy, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials,
-    View, nearest_width, probe,
+    View, nearest_width, probe, view,
 };
 use crate::cost::parameters;
 use crate::data::nbody::{self, Motion, MotionBatch};
@@ -44,8 +44,6 @@ const PARTICLES: usize = 5;
 const PAIRS: usize = PARTICLES * (PARTICLES - 1);
 /// Test motions on which equivariance is measured.
 const PROBE: usize = 50;
-/// Test motions that are shown in three poses.
-const POSED: usize = 1000;
 /// How far motions are moved that are out of range: systems are some units wide.
 const FAR: f64 = 10.0;
 /// Operations of `x + t v`.
@@ -389,7 +387,7 @@ impl Systems {
         let predict = |motions: &[Motion]| predictions(cell.arm.view, model, motions, cell.seed, &self.device, stop);
         let error = |motions: &[Motion]| Some(mean_squared_error(&predict(motions)?, motions));
         let predicted = predict(&self.test)?;
-        let few = self.test.len().min(POSED);
+        let few = view::posed(self.test.len());
         let [turned, far] = [turned, far].map(|moved: fn(&[Motion]) -> Vec<Motion>| moved(&self.test[..few]));
         Some(Tested {
             metric: Metric { name: METRIC.to_string(), value: mean_squared_error(&predicted, &self.test) },
