@@ -2,9 +2,11 @@
 
 #![cfg(any(feature = "flex", feature = "wgpu"))]
 
+mod common;
+
 use std::sync::Arc;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor};
 use equi_core::group::Isometry;
 use equi_core::o3::{Irreps, Normalization, SphericalHarmonics};
 use equi_core::ops::{
@@ -13,31 +15,15 @@ use equi_core::ops::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A device, a precision, and the relative error that rounding may cause there in sums of hundreds of numbers.
-struct Setting {
-    device: Device,
-    dtype: DType,
-    tolerance: f64,
-}
+use common::{Setting, upload, values};
 
-/// Flex in f32 and f64; wgpu in f32 (WGSL has no f64).
 fn settings() -> Vec<Setting> {
-    vec![
-        #[cfg(feature = "flex")]
-        Setting { device: Device::flex(), dtype: DType::F64, tolerance: 1e-12 },
-        #[cfg(feature = "flex")]
-        Setting { device: Device::flex(), dtype: DType::F32, tolerance: 1e-5 },
-        #[cfg(feature = "wgpu")]
-        Setting { device: Device::wgpu(burn::tensor::DeviceKind::DefaultDevice), dtype: DType::F32, tolerance: 1e-5 },
-    ]
+    common::settings(1e-5, 1e-12, 1e-5)
 }
 
-fn tensor(values: &[f64], shape: [usize; 2], device: &Device, dtype: DType) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values.to_vec(), shape).convert_dtype(dtype), (device, dtype))
-}
-
-fn values(tensor: Tensor<2>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
+/// The first of them in double precision.
+fn double() -> Setting {
+    settings().into_iter().find(|setting| setting.dtype == DType::F64).expect("flex is compiled in")
 }
 
 fn numbers(count: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
@@ -130,12 +116,12 @@ impl Case {
     ) -> Vec<Option<Vec<f64>>> {
         let (device, shapes) = (setting.device.clone().autodiff(), self.shapes(inputs));
         let inputs = [0, 1, 2].map(|place| {
-            let input = tensor(&inputs[place], shapes[place], &device, setting.dtype);
+            let input = upload(&inputs[place], shapes[place], &device, setting.dtype);
             if tracked[place] { input.require_grad() } else { input }
         });
         let output = self.messages(inputs.clone(), form);
         let weights = numbers(NODES[1] * self.out.dim(), &mut ChaCha8Rng::seed_from_u64(9));
-        let weights = tensor(&weights, output.dims(), &device, setting.dtype);
+        let weights = upload(&weights, output.dims(), &device, setting.dtype);
         let mut all = vec![Some(values(output.clone().inner()))];
         if tracked.contains(&true) {
             let gradients = (output * weights).sum().backward();
@@ -279,7 +265,7 @@ fn vectors_without_a_direction_are_those_of_the_harmonics() {
 #[test]
 fn gradients_are_limits_of_differences() {
     const STEP: f64 = 1e-5;
-    let setting = settings().remove(0);
+    let setting = double();
     let untracked = [false; 3];
     for (number, mut case) in cases().into_iter().enumerate() {
         for normalize in [true, false] {
@@ -318,18 +304,18 @@ fn gradients_are_limits_of_differences() {
 #[cfg(feature = "flex")]
 #[test]
 fn messages_turn_with_features_and_vectors() {
-    let setting = settings().remove(0);
+    let setting = double();
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     for (number, case) in cases().into_iter().enumerate() {
         let inputs = case.inputs(false, &mut rng);
         let shapes = case.shapes(&inputs);
-        let input = |place: usize| tensor(&inputs[place], shapes[place], &setting.device, setting.dtype);
+        let input = |place: usize| upload(&inputs[place], shapes[place], &setting.device, setting.dtype);
         let messages = |x, r| case.messages([x, r, input(2)], Some(MessageForm::Aligned));
         for g in [Isometry::random_rotation(&mut rng), Isometry::random_rotation(&mut rng) * Isometry::INVERSION] {
             let act = |irreps: &Irreps, rows: Tensor<2>| {
                 // Stored by columns, the matrix is its transpose by rows.
                 let matrix = irreps.matrix(&g);
-                rows.matmul(tensor(matrix.as_slice(), [irreps.dim(); 2], &setting.device, setting.dtype))
+                rows.matmul(upload(matrix.as_slice(), [irreps.dim(); 2], &setting.device, setting.dtype))
             };
             let vectors: Irreps = "1o".parse().expect("irreps");
             let given = messages(act(&case.first, input(0)), act(&vectors, input(1)));
@@ -343,7 +329,7 @@ fn messages_turn_with_features_and_vectors() {
 #[cfg(feature = "flex")]
 #[test]
 fn messages_do_not_depend_on_threads() {
-    let setting = settings().remove(0);
+    let setting = double();
     let mut case = Case::new("16x0e+16x1o+16x3o", harmonics(&[0, 1, 2, 3]), 3, &mut ChaCha8Rng::seed_from_u64(7));
     case.senders = (0..900).map(|edge| edge * 7 % 5).collect();
     case.receivers = (0..900).map(|edge| edge * 3 % 4).collect();

@@ -49,6 +49,32 @@ fn gradients_are_the_other_times_what_arrives() {
 }
 
 #[test]
+#[cfg(feature = "flex")]
+fn gradients_are_limits_of_differences() {
+    const STEP: f64 = 1e-4;
+    let (device, dtype) = (burn::tensor::Device::flex(), burn::tensor::DType::F64);
+    let inputs = [1, 2].map(|seed| numbers(40, seed));
+    let recorded = device.clone().autodiff();
+    let at = |inputs: &[Vec<f64>; 2], device| inputs.each_ref().map(|x| upload(x, [5, 8], device, dtype));
+    let [x, y] = at(&inputs, &recorded).map(Tensor::require_grad);
+    // Not linear, so that what arrives at the product is not one.
+    let loss = |[x, y]: [Tensor<2>; 2]| inner_product(x, y).powi_scalar(2);
+    let gradients = loss([x.clone(), y.clone()]).backward();
+    for (place, gradient) in [x, y].map(|x| values(x.grad(&gradients).unwrap())).into_iter().enumerate() {
+        let scale = gradient.iter().fold(1.0, |scale: f64, value| scale.max(value.abs()));
+        for (number, &slope) in gradient.iter().enumerate() {
+            let moved = |by: f64| {
+                let mut inputs = inputs.clone();
+                inputs[place][number] += by;
+                values(loss(at(&inputs, &device)))[0]
+            };
+            let difference = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
+            assert!((slope - difference).abs() / scale < 1e-8, "{place}, {number}: {slope} for {difference}");
+        }
+    }
+}
+
+#[test]
 fn the_cotangent_is_not_overwritten_by_what_follows() {
     for setting in settings(1e-6, 1e-15, 1e-6) {
         let device = setting.device.clone().autodiff();

@@ -2,32 +2,16 @@
 
 #![cfg(any(feature = "flex", feature = "wgpu"))]
 
+mod common;
+
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
 use equi_core::ops::{MessageNetwork, Segments, ShiftNetwork, gather, message_network, segment_mean, segment_sum};
 
-/// A device, a precision, and the relative error that rounding may cause there in sums of a few hundred numbers.
-struct Setting {
-    name: &'static str,
-    device: Device,
-    dtype: DType,
-    tolerance: f64,
-}
+use common::{Setting, values};
 
-/// Flex in f32 and f64; wgpu in f32 (WGSL has no f64).
+/// What rounding may cause in sums of a few hundred numbers.
 fn settings() -> Vec<Setting> {
-    vec![
-        #[cfg(feature = "flex")]
-        Setting { name: "flex f32", device: Device::flex(), dtype: DType::F32, tolerance: 2e-5 },
-        #[cfg(feature = "flex")]
-        Setting { name: "flex f64", device: Device::flex(), dtype: DType::F64, tolerance: 1e-13 },
-        #[cfg(feature = "wgpu")]
-        Setting {
-            name: "wgpu f32",
-            device: Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
-            dtype: DType::F32,
-            tolerance: 4e-5,
-        },
-    ]
+    common::settings(2e-5, 1e-13, 4e-5)
 }
 
 /// The options of a network, and its sizes.
@@ -173,10 +157,6 @@ fn reference(case: &Case, given: &[Tensor<2>], receivers: &Segments, senders: &S
         aggregate(case.mean[1], shifts)
     });
     joined((aggregate(case.mean[0], messages), shifts))
-}
-
-fn values(tensor: Tensor<2>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
 }
 
 fn assert_close(what: &str, setting: &Setting, given: Tensor<2>, wanted: Tensor<2>) {
