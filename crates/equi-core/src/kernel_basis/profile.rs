@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::sampled::harmonics;
 use crate::error::{Error, Result};
 
 /// How high an angular frequency a ring of the kernel may carry.
@@ -56,6 +57,17 @@ pub(super) struct Ring {
     pub sigma: f64,
     /// Highest angular frequency it carries.
     pub cutoff: f64,
+}
+
+impl Ring {
+    /// What it gives to every point.
+    pub fn profile(&self, points: &[(f64, f64)]) -> Vec<f64> {
+        let at = |&(x, y): &(f64, f64)| {
+            let distance = x.hypot(y) - self.radius;
+            (-distance * distance / (2.0 * self.sigma * self.sigma)).exp()
+        };
+        points.iter().map(at).collect()
+    }
 }
 
 impl KernelGrid {
@@ -158,6 +170,24 @@ impl KernelGrid {
     pub(super) fn points(&self) -> Vec<(f64, f64)> {
         let along = |i: usize| self.dilation as f64 * (i as f64 - (self.size - 1) as f64 / 2.0);
         (0..self.size * self.size).map(|p| (along(p % self.size), -along(p / self.size))).collect()
+    }
+
+    /// Functions on the points that span those of all kernels with the frequencies asked for: each ring times `cos f phi` and `sin f phi`, for
+    /// the frequencies `f` that it carries. Those that vanish on the grid are left out.
+    pub fn functions(&self, with: impl Fn(u32) -> bool) -> Vec<Vec<f64>> {
+        let points = self.points();
+        let mut functions = Vec::new();
+        for frequency in (0..=self.highest_frequency()).filter(|&frequency| with(frequency)) {
+            let harmonics = harmonics(frequency, &points);
+            for ring in self.rings.iter().filter(|ring| f64::from(frequency) <= ring.cutoff) {
+                let profile = ring.profile(&points);
+                let pair = harmonics.iter().map(|y| y.iter().zip(&profile).map(|(y, r)| y * r).collect::<Vec<f64>>());
+                let pair: Vec<(f64, Vec<f64>)> = pair.map(|f| (f.iter().map(|x| x * x).sum(), f)).collect();
+                let largest = pair.iter().map(|(squared, _)| *squared).fold(f64::MIN_POSITIVE, f64::max);
+                functions.extend(pair.into_iter().filter(|(squared, _)| *squared > 1e-20 * largest).map(|(_, f)| f));
+            }
+        }
+        functions
     }
 
     /// What identifies the grid in a cache.

@@ -72,17 +72,7 @@ impl KernelBasis {
     fn sample(input: &Representation, output: &Representation, grid: &KernelGrid) -> Self {
         let group = input.group();
         let points = grid.points();
-        let radial: Vec<Vec<f64>> = grid
-            .rings()
-            .iter()
-            .map(|ring| {
-                let profile = |&(x, y): &(f64, f64)| {
-                    let distance = x.hypot(y) - ring.radius;
-                    (-distance * distance / (2.0 * ring.sigma * ring.sigma)).exp()
-                };
-                points.iter().map(profile).collect()
-            })
-            .collect();
+        let radial: Vec<Vec<f64>> = grid.rings().iter().map(|ring| ring.profile(&points)).collect();
 
         let mut this = Self {
             input: input.clone(),
@@ -210,7 +200,7 @@ impl std::fmt::Debug for KernelBasis {
 }
 
 /// `(cos f phi, sin f phi)` at the points (1 for f = 0), `phi` from the vertical axis; zero at the origin for f > 0.
-fn harmonics(frequency: u32, points: &[(f64, f64)]) -> Vec<Vec<f64>> {
+pub(super) fn harmonics(frequency: u32, points: &[(f64, f64)]) -> Vec<Vec<f64>> {
     if frequency == 0 {
         return vec![vec![1.0; points.len()]];
     }

@@ -83,7 +83,8 @@ impl R2ConvConfig {
         let Kernel { weights, bias, bias_expansion, expansion, plan } =
             self.kernel.build(&input, &self.kernel.output, options)?;
         let (input, output, size) = (&self.kernel.input, &self.kernel.output, self.kernel.size);
-        let symmetry = (self.kernel.groups == 1).then(|| ConvSymmetry::new(input, output, size));
+        let symmetry =
+            (self.kernel.groups == 1).then(|| ConvSymmetry::with_functions(input, output, size, &plan.functions()));
         let conv = R2Conv { weights, bias, bias_expansion, expansion, plan, symmetry, config: Arc::new(self.clone()) };
         self.input_size.map_or(Ok(()), |[height, width]| conv.check_size(height, width))?;
         Ok(conv)

@@ -20,7 +20,7 @@ pub(super) struct Expansion {
     blocks: Vec<Block>,
     input: Side,
     output: Side,
-    kernel_size: usize,
+    grid: KernelGrid,
 }
 
 /// One pair of representations.
@@ -102,7 +102,14 @@ impl Expansion {
             }
             .into());
         }
-        Ok(Self { blocks, input: in_side, output: out_side, kernel_size: grid.size() })
+        Ok(Self { blocks, input: in_side, output: out_side, grid: grid.clone() })
+    }
+
+    /// Functions on the points of the kernel that all filters are combinations of, between any two channels.
+    pub(super) fn functions(&self) -> Vec<Vec<f64>> {
+        let elements = self.blocks.iter().flat_map(|block| block.basis.elements());
+        let frequencies: HashSet<u32> = elements.map(|element| element.frequency).collect();
+        self.grid.functions(|frequency| frequencies.contains(&frequency))
     }
 
     /// The number of weights.
@@ -143,7 +150,7 @@ impl Expansion {
 
     /// The weights whose filter is nearest to `filter`, `[out, in, k, k]` row-major, and its relative distance.
     pub(super) fn project(&self, filter: &[f64]) -> (Vec<f64>, f64) {
-        let points = self.kernel_size * self.kernel_size;
+        let points = self.grid.size() * self.grid.size();
         let at = |row: usize, column: usize, p: usize| (row * self.input.channels + column) * points + p;
         let mut weights = Vec::with_capacity(self.weights());
         let mut residual: Vec<f64> = filter.to_vec();
@@ -196,7 +203,7 @@ pub(super) struct UploadedExpansion {
 impl UploadedExpansion {
     /// `[weights]` to the filter `[out, in, k, k]`.
     pub(super) fn filter(&self, plan: &Expansion, weights: Tensor<1>) -> Tensor<4> {
-        let points = plan.kernel_size * plan.kernel_size;
+        let points = plan.grid.size() * plan.grid.size();
         let mut expanded: HashMap<(usize, usize), Tensor<3>> = HashMap::new();
         for (block, basis) in plan.blocks.iter().zip(&self.bases) {
             let (inputs, outputs) = (plan.input.fields[block.input].len(), plan.output.fields[block.output].len());
@@ -233,7 +240,7 @@ impl UploadedExpansion {
         if let Some(columns) = &self.columns {
             filter = filter.select(1, columns.clone());
         }
-        filter.reshape([plan.output.channels, plan.input.channels, plan.kernel_size, plan.kernel_size])
+        filter.reshape([plan.output.channels, plan.input.channels, plan.grid.size(), plan.grid.size()])
     }
 }
 

@@ -6,6 +6,8 @@ mod extension;
 #[cfg(feature = "flex")]
 pub(super) mod fourier;
 #[cfg(feature = "flex")]
+pub(super) mod functions;
+#[cfg(feature = "flex")]
 pub(super) mod orbits;
 #[cfg(feature = "flex")]
 pub(super) mod plan;
@@ -45,15 +47,34 @@ impl ConvSymmetry {
     /// # Panics
     /// If the types belong to different groups, or the kernel has no point.
     pub fn new(input: &FieldType, output: &FieldType, kernel_size: usize) -> Self {
+        Self::with_functions(input, output, kernel_size, &[])
+    }
+
+    /// The same for filters that are, between any two channels, combinations of some functions on the points of the kernel, such as those of
+    /// [`KernelGrid::functions`](crate::kernel_basis::KernelGrid::functions), and of what quarter turns and flips make of these. On flex, patches are taken to
+    /// these functions first where that is cheaper. Without functions, filters are any.
+    ///
+    /// # Panics
+    /// As [`Self::new`], and if a function has another number of points.
+    pub fn with_functions(input: &FieldType, output: &FieldType, kernel_size: usize, functions: &[Vec<f64>]) -> Self {
         assert!(
             input.group() == output.group() && kernel_size > 0,
             "a convolution goes between fields of one group, with a point at least; it was given {input:?}, {output:?} and {kernel_size}"
         );
+        let points = kernel_size * kernel_size;
+        if let Some(other) = functions.iter().find(|function| function.len() != points) {
+            panic!("a function on the points of a kernel has {points} numbers; it was given one with {}", other.len());
+        }
+        #[cfg(feature = "flex")]
+        let functions = functions::KernelFunctions::new(kernel_size, functions);
         Self(Arc::new(Inner {
             channels: [input.size(), output.size()],
             kernel_size,
             #[cfg(feature = "flex")]
-            plans: plan::Plan::pair(input, output, kernel_size),
+            plans: {
+                let fewer = (1..points).contains(&functions.len()).then(|| Arc::new(functions));
+                plan::Plan::pair(input, output, kernel_size, fewer.as_ref())
+            },
         }))
     }
 

@@ -71,26 +71,37 @@ fn lift(actions: &[Vec<Signed>], first: usize) -> (Vec<Signed>, Vec<Signed>) {
     (lift, channels)
 }
 
-/// A point of the kernel and a channel of the orbit, for all orbits of a kind at once.
+/// A place in a patch (a point of the kernel, or a function on its points) and a channel of the orbit, for all orbits of a kind at once.
 #[derive(Clone, Debug)]
 pub(crate) struct PatchOrbit {
     /// The kind of channel orbits.
     pub kind: usize,
-    /// For every element: the point, the channel of the orbit, and whether it comes with a minus.
+    /// For every element: the place, the channel of the orbit, and whether it comes with a minus.
     pub members: Vec<(usize, usize, bool)>,
     pub copies: Copies,
 }
 
-/// The orbits of pairs of a point and a channel.
-pub(crate) fn patch_orbits(group: &GridGroup, kinds: &[ChannelOrbits], size: usize) -> Vec<PatchOrbit> {
+impl PatchOrbit {
+    /// The members with the signs that they first come with.
+    pub fn signs(&self) -> impl Iterator<Item = (usize, usize, bool)> + '_ {
+        let first = |(h, member): (usize, &(usize, usize, bool))| {
+            let before = &self.members[..h];
+            (!before.iter().any(|other| (other.0, other.1) == (member.0, member.1))).then_some(*member)
+        };
+        self.members.iter().enumerate().filter_map(first)
+    }
+}
+
+/// The orbits of pairs of a place and a channel, where every element acts on places by a signed permutation.
+pub(crate) fn patch_orbits(group: &GridGroup, kinds: &[ChannelOrbits], places: &[Vec<Signed>]) -> Vec<PatchOrbit> {
     let mut orbits = Vec::new();
-    let mut seen = vec![false; size * size];
-    for first in 0..size * size {
+    let mut seen = vec![false; places[0].len()];
+    for first in 0..seen.len() {
         if seen[first] {
             continue;
         }
-        let points: Vec<usize> = (0..group.order()).map(|h| group.point(h, first, size)).collect();
-        points.iter().for_each(|&point| seen[point] = true);
+        let points: Vec<Signed> = places.iter().map(|action| action[first]).collect();
+        points.iter().for_each(|&(point, _)| seen[point] = true);
         for (kind, channels) in kinds.iter().enumerate() {
             let mut met = vec![false; channels.channels.len()];
             for channel in 0..met.len() {
@@ -101,21 +112,23 @@ pub(crate) fn patch_orbits(group: &GridGroup, kinds: &[ChannelOrbits], size: usi
                 let members: Vec<(usize, usize, bool)> = (0..group.order())
                     .map(|h| {
                         let (channel, minus) = channels.lift[group.product(h, leader)];
-                        (points[h], channel, minus)
+                        let (point, reversed) = points[h];
+                        (point, channel, minus != reversed)
                     })
                     .collect();
                 for &(point, channel, _) in &members {
                     met[channel] |= point == first;
                 }
-                let mut distinct: Vec<(usize, usize)> = Vec::new();
+                let mut distinct: Vec<(usize, usize, bool)> = Vec::new();
                 let lift: Vec<Signed> = members
                     .iter()
                     .map(|&(point, channel, minus)| {
-                        let number = distinct.iter().position(|&pair| pair == (point, channel)).unwrap_or_else(|| {
-                            distinct.push((point, channel));
+                        let met = distinct.iter().position(|pair| (pair.0, pair.1) == (point, channel));
+                        let number = met.unwrap_or_else(|| {
+                            distinct.push((point, channel, minus));
                             distinct.len() - 1
                         });
-                        (number, minus)
+                        (number, minus != distinct[number].2)
                     })
                     .collect();
                 orbits.push(PatchOrbit { kind, members, copies: copies(group.transform(), &lift) });

@@ -4,13 +4,16 @@
 //! By Schur's lemma it maps every irrep to copies of itself only. So a patch is taken to its Fourier components (`orbits.rs`), each irrep is
 //! multiplied with a matrix of its own, and the components of the output are taken back.
 
+use std::sync::Arc;
+
+use super::functions::KernelFunctions;
 use super::orbits::{ChannelOrbits, PatchOrbit, channel_orbits, patch_orbits};
 use super::symmetry::{GridGroup, Signed, Transform, channel_actions};
 use crate::field::FieldType;
 use crate::group::Group;
 
 /// Rows of a component that are worked on at a time: with a tile of pixels they stay in the second level of the cache.
-pub(crate) const ROWS: usize = 128;
+pub(crate) const ROWS: usize = 144;
 
 /// Components of a patch, at most.
 pub(crate) const COMPONENTS: usize = 8;
@@ -29,6 +32,8 @@ pub(crate) struct Plan {
     pub group: GridGroup,
     /// Points along a side of the kernel.
     pub size: usize,
+    /// The functions that patches are taken to first, in place of their points.
+    pub functions: Option<Arc<KernelFunctions>>,
     pub input: Vec<ChannelOrbits>,
     pub output: Vec<ChannelOrbits>,
     pub orbits: Vec<PatchOrbit>,
@@ -48,8 +53,9 @@ pub(crate) struct Block {
 /// Some of the orbits that are alike.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
-    /// Which of [`Plan::orbits`].
+    /// Which of [`Plan::orbits`], and the kind of its channel orbits.
     pub orbit: usize,
+    pub kind: usize,
     /// Which of the channel orbits.
     pub first: usize,
     pub count: usize,
@@ -125,30 +131,79 @@ impl Transform {
 }
 
 impl Plan {
-    /// The cheapest plan of a convolution, and that of its adjoint: with the symmetry, or without any.
-    pub(crate) fn pair(input: &FieldType, output: &FieldType, size: usize) -> [Self; 2] {
-        let plan = |group: &GridGroup, input: &[Vec<Signed>], output: &[Vec<Signed>]| {
-            [Self::new(group, input, output, size), Self::new(group, output, input, size)]
-        };
-        let still = |count: usize| vec![(0..count).map(|channel| (channel, false)).collect::<Vec<Signed>>()];
-        let none = plan(&GridGroup::new(Group::trivial()), &still(input.size()), &still(output.size()));
-        let (Some(from), Some(to)) = (channel_actions(input), channel_actions(output)) else { return none };
-        let all = plan(&GridGroup::new(input.group()), &from, &to);
+    /// The cheapest of [all](Self::pairs).
+    pub(crate) fn pair(
+        input: &FieldType,
+        output: &FieldType,
+        size: usize,
+        functions: Option<&Arc<KernelFunctions>>,
+    ) -> [Self; 2] {
         let least = |plan: &Self| plan.cost(plan.side(1.0));
         let cost = |plans: &[Self; 2]| least(&plans[0]) + least(&plans[1]);
-        if cost(&all) < cost(&none) { all } else { none }
+        let all = Self::pairs(input, output, size, functions).into_iter();
+        all.min_by(|a, b| cost(a).total_cmp(&cost(b))).expect("the dense convolution")
     }
 
-    /// The plan of a convolution between channels that the grid group acts on like this, with `size * size` points.
-    pub(crate) fn new(group: &GridGroup, input: &[Vec<Signed>], output: &[Vec<Signed>], size: usize) -> Self {
+    /// The plans of a convolution, each with that of its adjoint: without the symmetry and with it, by points and, if there are some, by functions.
+    pub(crate) fn pairs(
+        input: &FieldType,
+        output: &FieldType,
+        size: usize,
+        functions: Option<&Arc<KernelFunctions>>,
+    ) -> Vec<[Self; 2]> {
+        let still = |count: usize| vec![(0..count).map(|channel| (channel, false)).collect::<Vec<Signed>>()];
+        let mut actions = vec![(GridGroup::new(Group::trivial()), still(input.size()), still(output.size()))];
+        if let (Some(from), Some(to)) = (channel_actions(input), channel_actions(output)) {
+            actions.push((GridGroup::new(input.group()), from, to));
+        }
+        let mut pairs = Vec::new();
+        for functions in [None].into_iter().chain(functions.map(Some)) {
+            for (group, from, to) in &actions {
+                let plan = |from, to| Self::new(group, from, to, size, functions.cloned());
+                pairs.push([plan(from, to), plan(to, from)]);
+            }
+        }
+        pairs
+    }
+
+    /// The plan of a convolution between channels that the grid group acts on like this, with `size * size` points, and the functions on these that
+    /// filters are combinations of, if they are to be used.
+    pub(crate) fn new(
+        group: &GridGroup,
+        input: &[Vec<Signed>],
+        output: &[Vec<Signed>],
+        size: usize,
+        functions: Option<Arc<KernelFunctions>>,
+    ) -> Self {
         let transform = group.transform();
         let (input, output) = (channel_orbits(group, input), channel_orbits(group, output));
-        let orbits = patch_orbits(group, &input, size);
+        let action = |h: usize| -> Vec<Signed> {
+            let point = |p: usize| group.point(h, p, size);
+            match &functions {
+                Some(functions) => (0..functions.len()).map(|f| functions.moved(f, point)).collect(),
+                None => (0..size * size).map(|p| (point(p), false)).collect(),
+            }
+        };
+        let places: Vec<Vec<Signed>> = (0..group.order()).map(action).collect();
+        let orbits = patch_orbits(group, &input, &places);
         let widths = (0..transform.irreps())
             .map(|irrep| output.iter().map(|kind| kind.count() * kind.copies.of(irrep).len()).sum())
             .collect();
-        let blocks = blocks(&input, &orbits);
-        Self { transform, group: group.clone(), size, input, output, orbits, blocks, widths }
+        let blocks = if functions.is_some() { blocks_of_kinds(&input, &orbits) } else { blocks(&input, &orbits) };
+        Self { transform, group: group.clone(), size, functions, input, output, orbits, blocks, widths }
+    }
+
+    /// Places of a patch: points, or functions.
+    pub(crate) fn places(&self) -> usize {
+        self.functions.as_ref().map_or(self.size * self.size, |functions| functions.len())
+    }
+
+    /// Where the half turn about the centre takes a place.
+    pub(crate) fn reflected(&self, place: usize) -> Signed {
+        match &self.functions {
+            Some(functions) => (place, functions.odd(place)),
+            None => (self.places() - 1 - place, false),
+        }
     }
 
     /// The first column of the components of a kind of output orbits.
@@ -202,13 +257,43 @@ impl Plan {
             return 2.0 * self.size as f64 * side.vectors(self.size * self.input_channels());
         }
         let one = (3 * self.group.order() + self.transform.patches()) as f64;
-        self.blocks.iter().flat_map(|block| &block.parts).map(|part| side.vectors(part.count) * one).sum()
+        let parts = self.blocks.iter().flat_map(|block| &block.parts).map(|part| side.vectors(part.count) * one);
+        parts.sum::<f64>() + self.projecting(side)
+    }
+
+    /// The part of [`patches`](Self::patches) that takes channels to functions.
+    fn projecting(&self, side: Side) -> f64 {
+        let Some(functions) = &self.functions else { return 0.0 };
+        let one = (functions.operations() + 2 * self.size * self.size + functions.len()) as f64;
+        let chunks = self.blocks.iter().flat_map(|block| block.chunks()).map(|parts| {
+            let channels = self.input[self.orbits[parts[0].orbit].kind].channels.len();
+            side.vectors(parts[0].count) * channels as f64
+        });
+        chunks.sum::<f64>() * one
     }
 
     /// Whether the gradient by the filter is cheaper with the patches that the adjoint has already than with those of the convolution.
     pub(crate) fn shares_patches(&self, adjoint: &Self, side: Side) -> bool {
         let patches = self.packing(side) + self.patches(side);
         adjoint.multiplying(Side::Channels) <= self.multiplying(Side::Channels) + patches
+    }
+}
+
+impl Block {
+    fn add(&mut self, number: usize, orbit: &PatchOrbit, first: usize, count: usize) {
+        self.parts.push(Part { orbit: number, kind: orbit.kind, first, count, rows: self.rows });
+        for (irrep, copies) in orbit.copies.columns.iter().enumerate() {
+            (0..copies.len()).for_each(|copy| self.rows[irrep + copy] += count);
+        }
+    }
+
+    fn most_rows(&self) -> usize {
+        self.rows.into_iter().max().unwrap_or(0)
+    }
+
+    /// Parts with the same channels, where all places of a channel belong to one block.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = &[Part]> {
+        self.parts.chunk_by(|a, b| (a.kind, a.first) == (b.kind, b.first))
     }
 }
 
@@ -238,15 +323,35 @@ fn blocks(input: &[ChannelOrbits], orbits: &[PatchOrbit]) -> Vec<Block> {
         let all = input[orbit.kind].count();
         for first in (0..all).step_by(ROWS) {
             let count = (all - first).min(ROWS);
-            let filled = blocks.last().map_or(0, |block| block.rows.into_iter().max().unwrap_or(0));
+            let filled = blocks.last().map_or(0, Block::most_rows);
             if filled > 0 && (filled >= target || filled + count > ROWS) {
                 blocks.push(Block::default());
             }
-            let block = blocks.last_mut().expect("a block");
-            block.parts.push(Part { orbit: number, first, count, rows: block.rows });
-            for (irrep, copies) in orbit.copies.columns.iter().enumerate() {
-                (0..copies.len()).for_each(|copy| block.rows[irrep + copy] += count);
+            blocks.last_mut().expect("a block").add(number, orbit, first, count);
+        }
+    }
+    blocks
+}
+
+/// Blocks that have all orbits of their channels, of about [`ROWS`] rows at most.
+fn blocks_of_kinds(input: &[ChannelOrbits], orbits: &[PatchOrbit]) -> Vec<Block> {
+    let mut blocks = vec![Block::default()];
+    for (kind, channels) in input.iter().enumerate() {
+        let mut one = Block::default();
+        let of_kind = || orbits.iter().enumerate().filter(|(_, orbit)| orbit.kind == kind);
+        of_kind().for_each(|(number, orbit)| one.add(number, orbit, 0, 1));
+        let rows = one.most_rows().max(1);
+        // Whole vectors where that many fit.
+        let fitting = (ROWS / rows).max(1);
+        let fitting = if fitting > VECTOR { fitting / VECTOR * VECTOR } else { fitting };
+        for first in (0..channels.count()).step_by(fitting) {
+            let count = (channels.count() - first).min(fitting);
+            let filled = blocks.last().map_or(0, Block::most_rows);
+            if filled > 0 && filled + count * rows > ROWS {
+                blocks.push(Block::default());
             }
+            let block = blocks.last_mut().expect("a block");
+            of_kind().for_each(|(number, orbit)| block.add(number, orbit, first, count));
         }
     }
     blocks

@@ -154,7 +154,7 @@ impl<F: Lanes> Collecting<'_, F> {
 /// The first of the numbers of every vector. The last vector begins earlier if the vectors do not come out even; a single one reaches
 /// beyond the end, into what is written next.
 #[inline(always)]
-fn vectors<F: Lanes, S: Simd>(count: usize) -> impl Iterator<Item = usize> {
+pub(super) fn vectors<F: Lanes, S: Simd>(count: usize) -> impl Iterator<Item = usize> {
     let lanes = F::count::<S>();
     let last = count.saturating_sub(lanes);
     (0..count.div_ceil(lanes)).map(

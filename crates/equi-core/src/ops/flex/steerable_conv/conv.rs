@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::grid::{Grid, row};
 use super::lanes::Lanes;
 use super::pack::{Frame, pack, packed_channels};
+use super::project::{expand_filter, pitch, project_filter};
 use super::tile::Job;
 use super::weights::{Addressing, Layout, filter_gradient, matrices};
 use crate::ops::flex::pool::Buffer;
@@ -67,7 +68,7 @@ impl Geometry {
 pub(super) fn forward<F: Lanes>(plan: &Plan, geometry: Geometry, x: &[F], filter: &[F], bias: &[F]) -> Buffer {
     let grid = geometry.grid::<F>(plan);
     let layout = Layout::new::<F>(plan);
-    let weights = prepared(plan, &layout, Addressing::forward(plan), filter);
+    let weights = prepared(plan, &layout, Addressing::forward::<F>(plan), filter);
     let (from, to) = (packed_channels(&plan.input), plan.output_channels() * pixels(grid.size));
     let group = samples::<F>(grid.packed() * from.len(), geometry.batch);
     let mut output = Buffer::any::<F>(geometry.batch * to);
@@ -116,7 +117,7 @@ impl<F: Lanes> Arguments<'_, F> {
         let (geometry, grid) = (self.geometry, self.geometry.adjoint_grid::<F>(adjoint));
         let size = geometry.output();
         let layout = Layout::new::<F>(adjoint);
-        let addressing = Addressing::adjoint(adjoint);
+        let addressing = Addressing::adjoint::<F>(adjoint);
         let weights = prepared(adjoint, &layout, addressing, self.filter);
         let bias = vec![F::zeroed(); adjoint.output_channels()];
         let (from, to) = (packed_channels(&adjoint.input), packed_channels(&adjoint.output));
@@ -174,7 +175,7 @@ impl<F: Lanes> Arguments<'_, F> {
                 sums
             })
             .collect();
-        Some(self.taken_back(plan, &layout, Addressing::forward(plan), &sums))
+        Some(self.taken_back(plan, &layout, Addressing::forward::<F>(plan), &sums))
     }
 
     /// The gradient by the filter, from sums of those by its matrices.
@@ -187,8 +188,17 @@ impl<F: Lanes> Arguments<'_, F> {
                 }
             }
         });
-        let mut by_filter = Buffer::zeros::<F>(self.filter.len());
-        filter_gradient(plan, layout, addressing, &total, &mut by_filter.numbers_mut()[..self.filter.len()]);
+        let length = self.filter.len();
+        let Some(functions) = &plan.functions else {
+            let mut by_filter = Buffer::zeros::<F>(length);
+            filter_gradient(plan, layout, addressing, &total, &mut by_filter.numbers_mut()[..length]);
+            return by_filter;
+        };
+        let projected = length / (plan.size * plan.size) * pitch::<F>(functions);
+        let mut by_projected = Buffer::zeros::<F>(projected);
+        filter_gradient(plan, layout, addressing, &total, &mut by_projected.numbers_mut()[..projected]);
+        let mut by_filter = Buffer::any::<F>(length);
+        expand_filter::<F>(functions, by_projected.numbers(), &mut by_filter.numbers_mut()[..length]);
         by_filter
     }
 }
@@ -251,7 +261,13 @@ fn samples<F: Lanes>(numbers: usize, all: usize) -> usize {
 /// The matrices of a filter.
 fn prepared<F: Lanes>(plan: &Plan, layout: &Layout, addressing: Addressing, filter: &[F]) -> Buffer {
     let mut weights = Buffer::zeros::<F>(layout.length); // Columns without an orbit stay zero.
-    matrices(plan, layout, addressing, filter, weights.numbers_mut());
+    match &plan.functions {
+        Some(functions) => {
+            let projected = project_filter(functions, filter);
+            matrices::<F>(plan, layout, addressing, projected.numbers(), weights.numbers_mut());
+        }
+        None => matrices(plan, layout, addressing, filter, weights.numbers_mut()),
+    }
     weights
 }
 

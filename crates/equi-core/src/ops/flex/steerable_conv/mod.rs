@@ -8,6 +8,7 @@ mod lanes;
 mod pack;
 mod places;
 mod planes;
+mod project;
 mod shared;
 mod tile;
 mod weights;

@@ -3,6 +3,7 @@
 use super::butterfly::{Collect, NOWHERE, Spread};
 use super::grid::Grid;
 use super::lanes::Lanes;
+use super::project::Chunk;
 use super::weights::Layout;
 use crate::ops::steerable_conv::orbits::leading;
 use crate::ops::steerable_conv::plan::{Block, COMPONENTS, Part, Plan, ROWS, Side};
@@ -86,46 +87,65 @@ fn output_matrix(transform: Transform, component: usize) -> usize {
     if transform == Transform::Dihedral && component >= 4 { 4 + (component - 4) / 2 } else { component }
 }
 
-/// Where the components of the patches go.
-pub(super) fn patch_spreads<F: Lanes>(plan: &Plan, block: &Block, grid: &Grid) -> Vec<Spread<F>> {
-    let (size, side) = (plan.size, grid.side);
-    let spread = |part: &Part| {
-        let orbit = &plan.orbits[part.orbit];
-        let kind = &plan.input[orbit.kind];
-        let mut spread = Spread {
-            members: [NOWHERE; COMPONENTS],
-            signs: [F::from_f64(1.0); COMPONENTS],
-            targets: [NOWHERE; COMPONENTS],
-            count: part.count,
-            free: orbit.copies.free,
-        };
-        for (h, &(point, channel, minus)) in orbit.members.iter().enumerate() {
-            let channel = kind.start + channel * kind.count() + part.first;
-            spread.members[h] = grid.point(plan.input_channels(), [point / size, point % size], channel);
-            spread.signs[h] = F::from_f64(if minus { -1.0 } else { 1.0 });
+/// How the patches are taken to the components of a block.
+pub(super) enum Patches<F> {
+    /// Point by point.
+    Points(Vec<Spread<F>>),
+    /// By functions on the points.
+    Functions(Vec<Chunk<F>>),
+}
+
+impl<F: Lanes> Patches<F> {
+    pub(super) fn new(plan: &Plan, block: &Block, grid: &Grid) -> Self {
+        if plan.functions.is_some() {
+            let chunk = |parts| Chunk::new(plan, parts, grid, |part| targets(plan, part, grid.side));
+            return Self::Functions(block.chunks().map(chunk).collect());
         }
-        let mut target = |component: usize, matrix: usize, row: usize| {
-            let row = if side == Side::Channels { row } else { row * PITCH };
-            spread.targets[component] = matrix * component_size(side) + row;
-        };
-        for irrep in 0..plan.transform.irreps() {
-            for (copy, &columns) in orbit.copies.of(irrep).iter().enumerate() {
-                let row = part.rows[irrep + copy];
-                match (plan.transform, irrep) {
-                    (Transform::Cyclic, 2) => (2..5).for_each(|component| target(component, component, row)),
-                    (Transform::Dihedral, 4) => {
-                        for matrix_row in 0..2 {
-                            target(4 + 2 * matrix_row + leading(columns), 4 + 2 * matrix_row + copy, row);
-                        }
+        let spreads = block.parts.iter().map(|part| of_points(plan, part, grid));
+        Self::Points(if grid.side == Side::Channels { joined(spreads) } else { spreads.collect() })
+    }
+}
+
+fn of_points<F: Lanes>(plan: &Plan, part: &Part, grid: &Grid) -> Spread<F> {
+    let mut spread = targets(plan, part, grid.side);
+    let kind = &plan.input[part.kind];
+    for (h, &(point, channel, minus)) in plan.orbits[part.orbit].members.iter().enumerate() {
+        let channel = kind.start + channel * kind.count() + part.first;
+        spread.members[h] = grid.point(plan.input_channels(), [point / plan.size, point % plan.size], channel);
+        spread.signs[h] = F::from_f64(if minus { -1.0 } else { 1.0 });
+    }
+    spread
+}
+
+/// Where the components of a part go; its members are still to be found.
+fn targets<F: Lanes>(plan: &Plan, part: &Part, side: Side) -> Spread<F> {
+    let orbit = &plan.orbits[part.orbit];
+    let mut spread = Spread {
+        members: [NOWHERE; COMPONENTS],
+        signs: [F::from_f64(1.0); COMPONENTS],
+        targets: [NOWHERE; COMPONENTS],
+        count: part.count,
+        free: orbit.copies.free,
+    };
+    let mut target = |component: usize, matrix: usize, row: usize| {
+        let row = if side == Side::Channels { row } else { row * PITCH };
+        spread.targets[component] = matrix * component_size(side) + row;
+    };
+    for irrep in 0..plan.transform.irreps() {
+        for (copy, &columns) in orbit.copies.of(irrep).iter().enumerate() {
+            let row = part.rows[irrep + copy];
+            match (plan.transform, irrep) {
+                (Transform::Cyclic, 2) => (2..5).for_each(|component| target(component, component, row)),
+                (Transform::Dihedral, 4) => {
+                    for matrix_row in 0..2 {
+                        target(4 + 2 * matrix_row + leading(columns), 4 + 2 * matrix_row + copy, row);
                     }
-                    _ => target(irrep, irrep, row),
                 }
+                _ => target(irrep, irrep, row),
             }
         }
-        spread
-    };
-    let spreads = block.parts.iter().map(spread);
-    if side == Side::Channels { joined(spreads) } else { spreads.collect() }
+    }
+    spread
 }
 
 /// Parts that go on where the last one ends, in the image and in the components, become one with it: without symmetry, the points of a row do.

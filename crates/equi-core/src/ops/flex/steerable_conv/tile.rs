@@ -9,8 +9,9 @@ use super::gemm::{Left, Right, gemm};
 use super::grid::Grid;
 use super::lanes::Lanes;
 use super::pack::{SQUARE, packed_channels, transposed};
-use super::places::{Outputs, PITCH, PIXELS, STRIDE, collect, component_size, output_spread, patch_spreads};
+use super::places::{Outputs, PITCH, PIXELS, Patches, STRIDE, collect, component_size, output_spread};
 use super::planes::{CollectingPlanes, SpreadingPlanes, dispatch};
+use super::project::{Projecting, Projection};
 use super::shared::Shared;
 use super::weights::Layout;
 use crate::ops::flex::pool::with_scratch;
@@ -27,8 +28,9 @@ pub(super) struct Job<'a, F> {
     samples: usize,
     /// The packed input.
     image: &'a [F],
+    projection: Option<Projection>,
     /// For every block of the plan.
-    spreads: Vec<Vec<Spread<F>>>,
+    patches: Vec<Patches<F>>,
     pub product: Option<ToImage<'a, F>>,
     pub gradient: Option<Cotangent<'a, F>>,
 }
@@ -54,8 +56,10 @@ pub(super) struct Cotangent<'a, F> {
 
 impl<'a, F: Lanes> Job<'a, F> {
     pub(super) fn new(plan: &'a Plan, layout: &'a Layout, grid: Grid, samples: usize, image: &'a [F]) -> Self {
-        let spreads = plan.blocks.iter().map(|block| patch_spreads(plan, block, &grid)).collect();
-        Self { plan, layout, grid, samples, image, spreads, product: None, gradient: None }
+        let patches = plan.blocks.iter().map(|block| Patches::new(plan, block, &grid)).collect();
+        let functions = plan.functions.as_ref();
+        let projection = functions.map(|functions| Projection::new(functions, &grid, plan.input_channels()));
+        Self { plan, layout, grid, samples, image, projection, patches, product: None, gradient: None }
     }
 
     /// Pixels of all samples.
@@ -98,8 +102,11 @@ impl<'a, F: Lanes> Job<'a, F> {
         let cotangent_outputs = Outputs::new(plan, self.layout, Side::Channels);
         let row = plan.output_channels() + F::MOST;
         let component = component_size(side);
+        let channels = plan.input.iter().map(|kind| kind.channels.len()).max().unwrap_or(0);
+        let projecting = self.projection.as_ref().map_or(0, |projection| projection.scratch::<F>(channels));
         let sizes = [transform.patches() * component, outputs.length, cotangent_outputs.length, GROUP * row];
-        with_scratch::<F, _>(sizes.iter().sum::<usize>() + F::MOST, |scratch| {
+        with_scratch::<F, _>(projecting + sizes.iter().sum::<usize>() + F::MOST, |scratch| {
+            let (projecting, scratch) = scratch.split_at_mut(projecting);
             let (components, scratch) = scratch.split_at_mut(sizes[0]);
             let (sums, scratch) = scratch.split_at_mut(sizes[1]);
             let (cotangents, channels) = scratch.split_at_mut(sizes[2]);
@@ -120,7 +127,7 @@ impl<'a, F: Lanes> Job<'a, F> {
             }
             let mut written = [false; COMPONENTS];
             for (number, block) in plan.blocks.iter().enumerate() {
-                self.spread(number, &patches, components);
+                self.spread(number, &patches, projecting, components);
                 for product in transform.products() {
                     let depth = block.rows[transform.slot(product.weight)];
                     let width = cotangent_outputs.widths[product.output];
@@ -181,17 +188,30 @@ impl<'a, F: Lanes> Job<'a, F> {
     }
 
     /// Takes the patches to the components of a block.
-    fn spread(&self, block: usize, patches: &[usize], to: &mut [F]) {
-        let (transform, parts, image) = (self.plan.transform, &self.spreads[block], self.image);
-        match self.grid.side {
-            Side::Channels => dispatch(
-                parts.iter().all(|part| part.count <= F::MOST / 2),
-                Spreading { transform, parts, image, pixels: patches, to, strides: [STRIDE; COMPONENTS] },
-            ),
-            Side::Pixels => dispatch(
-                self.grid.halves::<F>(),
-                SpreadingPlanes { transform, parts, image, plane: self.grid.channel_step(), patches, to },
-            ),
+    fn spread(&self, block: usize, patches: &[usize], scratch: &mut [F], to: &mut [F]) {
+        let (transform, side, image) = (self.plan.transform, self.grid.side, self.image);
+        let plane = self.grid.channel_step();
+        match (&self.patches[block], &self.projection) {
+            (Patches::Functions(chunks), Some(projection)) => {
+                let narrow = match side {
+                    Side::Channels => chunks.iter().all(|chunk| chunk.narrow()),
+                    Side::Pixels => self.grid.halves::<F>(),
+                };
+                dispatch(
+                    narrow,
+                    Projecting { transform, side, projection, chunks, image, plane, patches, scratch, to },
+                );
+            }
+            (Patches::Functions(_), None) => unreachable!("a plan by functions has a projection"),
+            (Patches::Points(parts), _) => match side {
+                Side::Channels => dispatch(
+                    parts.iter().all(|part| part.count <= F::MOST / 2),
+                    Spreading { transform, parts, image, pixels: patches, to, strides: [STRIDE; COMPONENTS] },
+                ),
+                Side::Pixels => {
+                    dispatch(self.grid.halves::<F>(), SpreadingPlanes { transform, parts, image, plane, patches, to })
+                }
+            },
         }
     }
 

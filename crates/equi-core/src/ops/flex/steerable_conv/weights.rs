@@ -5,6 +5,7 @@
 use rayon::prelude::*;
 
 use super::lanes::Lanes;
+use super::project;
 use super::shared::Shared;
 use crate::ops::steerable_conv::orbits::{ChannelOrbits, leading};
 use crate::ops::steerable_conv::plan::{Block, Part, Plan};
@@ -34,31 +35,36 @@ impl Layout {
     }
 }
 
-/// How the numbers of a filter are found: `K(q)[o, i]` of the plan.
+/// How the numbers of a filter are found: `K(q)[o, i]` of the plan, where `q` is a place of a patch.
 #[derive(Clone, Copy)]
 pub(super) struct Addressing {
     output: usize,
     input: usize,
-    /// The last point, where the filter is read backwards.
-    last: Option<usize>,
+    /// Whether the filter is read point-reflected.
+    reflected: bool,
 }
 
 impl Addressing {
-    /// A filter `[output, input, size, size]`.
-    pub(super) fn forward(plan: &Plan) -> Self {
-        let points = plan.size * plan.size;
-        Self { output: plan.input_channels() * points, input: points, last: None }
+    /// A filter `[output, input, places]`.
+    pub(super) fn forward<F: Lanes>(plan: &Plan) -> Self {
+        let places = pitch::<F>(plan);
+        Self { output: plan.input_channels() * places, input: places, reflected: false }
     }
 
-    /// The adjoint of a filter `[input, output, size, size]`: transposed and point-reflected.
-    pub(super) fn adjoint(plan: &Plan) -> Self {
-        let points = plan.size * plan.size;
-        Self { output: points, input: plan.output_channels() * points, last: Some(points - 1) }
+    /// The adjoint of a filter `[input, output, places]`: transposed and point-reflected.
+    pub(super) fn adjoint<F: Lanes>(plan: &Plan) -> Self {
+        let places = pitch::<F>(plan);
+        Self { output: places, input: plan.output_channels() * places, reflected: true }
     }
 
-    fn point(self, point: usize) -> usize {
-        self.last.map_or(point, |last| last - point)
+    fn place(self, plan: &Plan, place: usize) -> (usize, bool) {
+        if self.reflected { plan.reflected(place) } else { (place, false) }
     }
+}
+
+/// From the numbers of a pair of channels to those of the next.
+fn pitch<F: Lanes>(plan: &Plan) -> usize {
+    plan.functions.as_ref().map_or(plan.places(), |functions| project::pitch::<F>(functions))
 }
 
 /// A number of a matrix, as a sum over the Fourier components of the filter.
@@ -124,7 +130,8 @@ fn patch_places(plan: &Plan, addressing: Addressing, part: &Part, orbit: usize) 
     let channels = &plan.input[patch.kind].channels;
     let place = |&(point, channel, minus): &(usize, usize, bool)| {
         let (channel, reversed) = channels[channel][part.first + orbit];
-        (channel * addressing.input + addressing.point(point), minus != reversed)
+        let (point, reflected) = addressing.place(plan, point);
+        (channel * addressing.input + point, minus ^ reversed ^ reflected)
     };
     patch.members.iter().map(place).collect()
 }
