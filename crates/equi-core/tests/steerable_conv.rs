@@ -8,6 +8,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use equi_core::FieldType;
 use equi_core::action::image;
 use equi_core::group::{C1, C2, C4, C8, D1, D4, D8, Group, Subgroup};
+use equi_core::kernel_basis::KernelGrid;
 use equi_core::ops::{ConvSteps, ConvSymmetry, steerable_conv2d};
 use equi_core::repr::{Irrep, Representation};
 
@@ -101,6 +102,42 @@ struct Case {
     size: usize,
     steps: ConvSteps,
     image: [usize; 3],
+    /// What filters are combinations of; of nothing in particular where there are none.
+    functions: Vec<Vec<f64>>,
+}
+
+impl Case {
+    fn symmetry(&self) -> ConvSymmetry {
+        ConvSymmetry::with_functions(&self.input, &self.output, self.size, &self.functions)
+    }
+
+    /// The part of a filter that the convolution sees: what commutes, and is a combination of the functions.
+    fn seen(&self, filter: Tensor<4>) -> Tensor<4> {
+        let filter = commuting(filter, &self.input, &self.output);
+        if self.functions.is_empty() {
+            return filter;
+        }
+        // Orthonormal functions, by Gram and Schmidt.
+        let mut basis: Vec<Vec<f64>> = Vec::new();
+        for function in &self.functions {
+            let mut rest = function.clone();
+            for _ in 0..2 {
+                for known in &basis {
+                    let along: f64 = rest.iter().zip(known).map(|(a, b)| a * b).sum();
+                    rest.iter_mut().zip(known).for_each(|(rest, known)| *rest -= along * known);
+                }
+            }
+            let norm = rest.iter().map(|x| x * x).sum::<f64>().sqrt();
+            if norm > 1e-9 * function.iter().map(|x| x * x).sum::<f64>().sqrt() {
+                basis.push(rest.iter().map(|x| x / norm).collect());
+            }
+        }
+        let points = self.size * self.size;
+        let basis = upload::<2>(&TensorData::new(basis.concat(), [basis.len(), points]), &filter.device(), DType::F64);
+        let dims = filter.dims();
+        let rows = filter.reshape([dims[0] * dims[1], points]);
+        rows.matmul(basis.clone().transpose()).matmul(basis).reshape(dims)
+    }
 }
 
 fn fields(parts: &[(usize, Representation)]) -> FieldType {
@@ -113,7 +150,13 @@ fn cases() -> Vec<Case> {
     let steps = |stride, padding, dilation| ConvSteps { stride, padding, dilation };
     let mut add = |name: &str, input: &FieldType, output: &FieldType, size: usize, steps, image| {
         let (input, output) = (input.clone(), output.clone());
-        cases.push(Case { name: format!("{name} {}", input.group()), input, output, size, steps, image });
+        let name = format!("{name} {}", input.group());
+        let functions = KernelGrid::standard(size).unwrap().functions(|_| true);
+        if !functions.is_empty() {
+            let (name, input, output) = (format!("{name}, by functions"), input.clone(), output.clone());
+            cases.push(Case { name, input, output, size, steps, image, functions });
+        }
+        cases.push(Case { name, input, output, size, steps, image, functions: Vec::new() });
     };
     let plain = ConvSteps::default();
     for group in
@@ -185,7 +228,7 @@ fn everything(case: &Case, device: &Device, dtype: DType, filter: &TensorData, b
         let options = ConvOptions::new([stride; 2], [padding; 2], [dilation; 2], 1);
         conv2d(input.clone(), filter.clone(), Some(bias.clone()), options)
     } else {
-        let symmetry = ConvSymmetry::new(&case.input, &case.output, case.size);
+        let symmetry = case.symmetry();
         steerable_conv2d(input.clone(), filter.clone(), Some(bias.clone()), case.steps, &symmetry)
     };
     let weights = upload(&numbers(output.dims(), 4), &device, dtype);
@@ -202,7 +245,7 @@ fn everything(case: &Case, device: &Device, dtype: DType, filter: &TensorData, b
 /// A filter that commutes.
 fn filter_of(case: &Case) -> Tensor<4> {
     let shape = [case.output.size(), case.input.size(), case.size, case.size];
-    commuting(upload(&numbers(shape, 2), &double(), DType::F64), &case.input, &case.output)
+    case.seen(upload(&numbers(shape, 2), &double(), DType::F64))
 }
 
 #[test]
@@ -216,11 +259,13 @@ fn it_is_the_dense_convolution() {
         let shape = [case.output.size(), case.input.size(), case.size, case.size];
         let project = |gradient: &[f64]| {
             let data = TensorData::new(gradient.to_vec(), shape);
-            values(commuting(upload(&data, &double(), DType::F64), &case.input, &case.output))
+            values(case.seen(upload(&data, &double(), DType::F64)))
         };
         for setting in settings() {
             // Elsewhere it is the backend's own convolution, which compiles kernels for every shape.
-            if !setting.name.starts_with("flex") && !["lift D4", "strides, dilated D4"].contains(&case.name.as_str()) {
+            if !setting.name.starts_with("flex")
+                && !["lift D4, by functions", "strides, dilated D4"].contains(&case.name.as_str())
+            {
                 continue;
             }
             let given = everything(&case, &setting.device, setting.dtype, &filter, false);
@@ -245,7 +290,7 @@ fn it_is_the_dense_convolution() {
 fn gradients_are_those_of_differences() {
     let device = Device::flex();
     for case in cases().into_iter().filter(|case| case.image[0] > 0) {
-        let symmetry = ConvSymmetry::new(&case.input, &case.output, case.size);
+        let symmetry = case.symmetry();
         let [batch, height, width] = case.image;
         let shape = [case.output.size(), case.input.size(), case.size, case.size];
         let x = upload::<4>(&numbers([batch, case.input.size(), height, width], 1), &device, DType::F64);
@@ -285,7 +330,7 @@ fn gradients_are_those_of_differences() {
 fn each_gradient_alone_is_the_same() {
     let device = Device::flex().autodiff();
     for case in cases().into_iter().filter(|case| case.image[0] > 0) {
-        let symmetry = ConvSymmetry::new(&case.input, &case.output, case.size);
+        let symmetry = case.symmetry();
         let [batch, height, width] = case.image;
         let x = || upload::<4>(&numbers([batch, case.input.size(), height, width], 1), &device, DType::F64);
         let k = || Tensor::from_data(filter_of(&case).into_data(), (&device, DType::F64));
@@ -322,8 +367,9 @@ fn no_image_gives_none() {
 fn threads_change_nothing() {
     let regular = FieldType::regular(C8, 2).unwrap();
     let steps = ConvSteps { padding: 1, ..ConvSteps::default() };
-    let case =
-        Case { name: String::new(), input: regular.clone(), output: regular, size: 3, steps, image: [9, 20, 20] };
+    let functions = KernelGrid::standard(3).unwrap().functions(|_| true);
+    let (name, input, output) = (String::new(), regular.clone(), regular);
+    let case = Case { name, input, output, size: 3, steps, image: [9, 20, 20], functions };
     let filter = filter_of(&case).into_data();
     let with = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -342,6 +388,13 @@ fn filters_of_another_size_are_named() {
     let device = settings()[0].device.clone();
     let (x, k) = (Tensor::zeros([1, 8, 5, 5], &device), Tensor::zeros([8, 8, 5, 5], &device));
     steerable_conv2d(x, k, None, ConvSteps::default(), &symmetry);
+}
+
+#[test]
+#[should_panic(expected = "has 9 numbers; it was given one with 4")]
+fn functions_on_another_kernel_are_refused() {
+    let regular = FieldType::regular(C8, 1).unwrap();
+    ConvSymmetry::with_functions(&regular, &regular, 3, &[vec![1.0; 4]]);
 }
 
 #[test]

@@ -13,17 +13,17 @@ use nalgebra::DMatrix;
 pub(crate) const IRREP_ROWS: usize = 6;
 
 /// The invariant functions.
-const A1: usize = 0;
+pub(crate) const A1: usize = 0;
 /// Odd under all flips.
-const A2: usize = 1;
+pub(crate) const A2: usize = 1;
 /// As `x^2 - y^2`.
-const B1: usize = 2;
+pub(crate) const B1: usize = 2;
 /// As `x y`.
-const B2: usize = 3;
+pub(crate) const B2: usize = 3;
 /// As `x`.
-const X: usize = 4;
+pub(crate) const X: usize = 4;
 /// As `y`: the quarter turn takes functions of row `X` to those of this row.
-const Y: usize = 5;
+pub(crate) const Y: usize = 5;
 
 /// Singular values below this, of functions of norm 1, are taken for zero.
 const VANISHING: f64 = 1e-9;
@@ -165,7 +165,8 @@ impl Slots {
         const ODD_X: [f64; 4] = [1.0, -1.0, -1.0, 1.0];
         const ODD_Y: [f64; 4] = [1.0, 1.0, -1.0, -1.0];
         const ODD_XY: [f64; 4] = [1.0, -1.0, 1.0, -1.0];
-        let mut found: Vec<(Vec<usize>, Vec<(usize, usize)>)> = Vec::new();
+        type Found = (Vec<usize>, Vec<(usize, usize)>);
+        let mut found: Vec<Found> = Vec::new();
         for a in (middle % 2..=middle).step_by(2) {
             for b in (middle % 2..=a).step_by(2) {
                 found.push(if a == 0 {
@@ -204,7 +205,7 @@ impl Slots {
             }
         }
         let firsts: Vec<usize> = (0..IRREP_ROWS).map(|row| vectors[..row].iter().map(Vec::len).sum()).collect();
-        let orbit = |(points, slots): (Vec<usize>, Vec<(usize, usize)>)| {
+        let orbit = |(points, slots): Found| {
             let slots: Vec<usize> = slots.into_iter().map(|(row, number)| firsts[row] + number).collect();
             let four = |points: &[usize]| <[usize; 4]>::try_from(points).expect("four");
             match points.len() {

@@ -119,9 +119,12 @@ impl Default for ConvSteps {
 /// for fields whose channels all are exchanged, such as regular ones; numbers of copies of an irrep in the output are rounded up to a multiple of 8
 /// (of 4 in double precision).
 ///
-/// The filter must commute with the symmetry, as one expanded in equivariant kernels does: of any other, flex sees the part that commutes (unless the
-/// layer is so small that the dense product is cheaper), and other backends all. So is the gradient by the filter: on flex it is the part that commutes,
-/// which is all that reaches the coefficients of kernels.
+/// Where filters are combinations of few functions ([`ConvSymmetry::with_functions`]), as steerable ones are, patches are taken to these first if that is
+/// cheaper: with 11 functions on the 25 points of a 5 x 5 kernel, 11 / 25 of the above are left, and 54 multiplications for every channel.
+///
+/// The filter must commute with the symmetry, and be such a combination, as one expanded in equivariant kernels does: of any other, flex sees the part
+/// that does (unless the layer is so small that the dense product is cheaper), and other backends all. So is the gradient by the filter: on flex it is
+/// that part of it, which is all that reaches the coefficients of kernels.
 ///
 /// # Shapes
 /// - `input`: `[batch, channels in, height, width]`

@@ -119,16 +119,15 @@ pub(crate) fn patch_orbits(group: &GridGroup, kinds: &[ChannelOrbits], places: &
                 for &(point, channel, _) in &members {
                     met[channel] |= point == first;
                 }
-                let mut distinct: Vec<(usize, usize, bool)> = Vec::new();
+                let mut distinct: Vec<(usize, usize)> = Vec::new();
                 let lift: Vec<Signed> = members
                     .iter()
                     .map(|&(point, channel, minus)| {
-                        let met = distinct.iter().position(|pair| (pair.0, pair.1) == (point, channel));
-                        let number = met.unwrap_or_else(|| {
-                            distinct.push((point, channel, minus));
+                        let number = distinct.iter().position(|&pair| pair == (point, channel)).unwrap_or_else(|| {
+                            distinct.push((point, channel));
                             distinct.len() - 1
                         });
-                        (number, minus != distinct[number].2)
+                        (number, minus)
                     })
                     .collect();
                 orbits.push(PatchOrbit { kind, members, copies: copies(group.transform(), &lift) });

@@ -13,7 +13,7 @@ use crate::field::FieldType;
 use crate::group::Group;
 
 /// Rows of a component that are worked on at a time: with a tile of pixels they stay in the second level of the cache.
-pub(crate) const ROWS: usize = 144;
+pub(crate) const ROWS: usize = 176;
 
 /// Components of a patch, at most.
 pub(crate) const COMPONENTS: usize = 8;

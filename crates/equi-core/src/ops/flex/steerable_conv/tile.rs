@@ -28,7 +28,7 @@ pub(super) struct Job<'a, F> {
     samples: usize,
     /// The packed input.
     image: &'a [F],
-    projection: Option<Projection>,
+    projection: Option<Projection<F>>,
     /// For every block of the plan.
     patches: Vec<Patches<F>>,
     pub product: Option<ToImage<'a, F>>,
@@ -103,7 +103,7 @@ impl<'a, F: Lanes> Job<'a, F> {
         let row = plan.output_channels() + F::MOST;
         let component = component_size(side);
         let channels = plan.input.iter().map(|kind| kind.channels.len()).max().unwrap_or(0);
-        let projecting = self.projection.as_ref().map_or(0, |projection| projection.scratch::<F>(channels));
+        let projecting = self.projection.as_ref().map_or(0, |projection| projection.scratch(channels));
         let sizes = [transform.patches() * component, outputs.length, cotangent_outputs.length, GROUP * row];
         with_scratch::<F, _>(projecting + sizes.iter().sum::<usize>() + F::MOST, |scratch| {
             let (projecting, scratch) = scratch.split_at_mut(projecting);
