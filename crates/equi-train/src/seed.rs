@@ -31,6 +31,8 @@ pub enum Purpose {
     Symmetry = 10,
     /// The poses in which test samples are shown.
     Poses = 11,
+    /// Which of the samples that there are a training run begins with.
+    Choice = 12,
 }
 
 /// The random stream of `purpose` at `position`.

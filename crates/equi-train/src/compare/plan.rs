@@ -145,6 +145,9 @@ pub struct Plan {
     pub version: String,
     /// Name of the task.
     pub task: String,
+    /// What the data are, where they are the user's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
     /// The preset.
     pub preset: Preset,
     /// Name of the device.
@@ -183,13 +186,12 @@ impl CellPlan {
 }
 
 impl Plan {
-    /// Completes `request` for `device`.
+    /// Completes `request` for `task` and `device`.
     ///
     /// # Errors
     ///
     /// [`CompareError::Request`], with a message that lists what is known.
-    pub fn new(request: &Request, device: &NamedDevice) -> Result<Self, CompareError> {
-        let task = known_task(&request.task)?;
+    pub fn new(task: &dyn Task, request: &Request, device: &NamedDevice) -> Result<Self, CompareError> {
         let preset = request.known_preset()?;
         let matched_by = match request.matched_by.as_deref() {
             None => MatchBy::default(),
@@ -244,6 +246,7 @@ impl Plan {
         Ok(Self {
             version: request.version.clone(),
             task: task.name().to_string(),
+            data: task.data(),
             preset,
             device: device.name.to_string(),
             setting,
@@ -254,9 +257,7 @@ impl Plan {
 
     /// The cells, by size, then seed, then arm, so that a run that is stopped early has compared something.
     pub fn cells(&self) -> Vec<CellPlan> {
-        let known = task(&self.task).map_or(&[][..], Task::arms);
-        let named = |summary: &ArmSummary| known.iter().copied().find(|arm| arm.name == summary.name);
-        let arms: Vec<Arm> = self.arms.iter().filter_map(named).collect();
+        let arms: Vec<Arm> = self.arms.iter().filter_map(|summary| Arm::named(&summary.name)).collect();
         let mut cells = Vec::new();
         for &train_size in &self.recipe.sizes {
             for seed in 0..self.recipe.seeds {
@@ -421,17 +422,24 @@ mod tests {
         NamedDevice { name: "flex", device: Device::flex() }
     }
 
+    fn plan(request: &Request) -> Result<Plan, CompareError> {
+        Plan::new(known_task(&request.task)?, request, &flex())
+    }
+
     fn message(request: Request) -> String {
-        Plan::new(&request, &flex()).unwrap_err().to_string()
+        match known_task(&request.task) {
+            Ok(task) => Plan::new(task, &request, &flex()).unwrap_err().to_string(),
+            Err(error) => error.to_string(),
+        }
     }
 
     #[test]
     fn the_preset_fills_in_what_is_left_out() {
-        let plan = Plan::new(&request(), &flex()).unwrap();
+        let plan = plan(&request()).unwrap();
         assert_eq!(plan.recipe.sizes, [100, 400, 1600]);
         assert_eq!(plan.cells().len(), 3 * 2 * 4);
         assert_eq!(plan.cells()[0].to_string(), "plain-n100-s0");
-        let standard = Plan::new(&Request { preset: Some("standard".to_string()), ..request() }, &flex()).unwrap();
+        let standard = plan(&Request { preset: Some("standard".to_string()), ..request() }).unwrap();
         let names: Vec<&str> = standard.arms.iter().map(|arm| arm.name.as_str()).collect();
         assert_eq!(
             names,
@@ -450,8 +458,7 @@ mod tests {
 
     #[test]
     fn options_win_over_the_preset() {
-        let plan = Plan::new(
-            &Request {
+        let plan = plan(&Request {
                 arms: Some(vec!["augmented".to_string(), "augmented".to_string()]),
                 sizes: Some(vec![80, 50, 80]),
                 seeds: Some(1),
@@ -500,7 +507,7 @@ mod tests {
     #[test]
     fn points_have_arms_and_models_of_their_own_and_no_planar_options() {
         let nbody = || Request { task: "nbody".to_string(), ..request() };
-        let plan = Plan::new(&Request { sizes: Some(vec![100]), seeds: Some(1), ..nbody() }, &flex()).unwrap();
+        let plan = plan(&Request { sizes: Some(vec![100]), seeds: Some(1), ..nbody() }).unwrap();
         let names: Vec<String> = plan.cells().iter().map(CellPlan::to_string).collect();
         assert_eq!(
             names,
@@ -512,7 +519,7 @@ mod tests {
             "equi compare nbody --preset quick --arms plain,augmented,augmented-tta,equivariant,canonical,linear --sizes 100 \
              --seeds 1 --match flops --model egnn --learning-rate 0.004 --device flex"
         );
-        let one = Plan::new(&Request { learning_rate: Some(2e-3), ..nbody() }, &flex()).unwrap();
+        let one = plan(&Request { learning_rate: Some(2e-3), ..nbody() }).unwrap();
         assert!(one.command().contains("--learning-rate 0.002") && one.recipe.arm_rates.is_empty());
         assert!(message(Request { group: Some("C4".to_string()), ..nbody() }).contains("--group: nbody has all"));
         assert!(message(Request { flips: Some(0.5), ..nbody() }).contains("--flips: nbody has all"));
@@ -533,7 +540,7 @@ mod tests {
         let of = |arms: [&str; 3]| {
             let arms = Some(arms.map(str::to_string).to_vec());
             let plan =
-                Plan::new(&Request { arms, sizes: Some(vec![100]), seeds: Some(1), ..request() }, &flex()).unwrap();
+                plan(&Request { arms, sizes: Some(vec![100]), seeds: Some(1), ..request() }).unwrap();
             let steps: Vec<usize> = plan.cells().iter().map(|cell| plan.steps_of(cell)).collect();
             (steps, plan.cells().iter().map(|cell| cell.training().to_string()).collect::<Vec<_>>())
         };
@@ -546,7 +553,7 @@ mod tests {
 
     #[test]
     fn differences_name_the_parts_that_differ() {
-        let plan = Plan::new(&request(), &flex()).unwrap();
+        let plan = plan(&request()).unwrap();
         assert!(plan.differences(&plan).is_empty());
         let other = Plan { device: "wgpu".to_string(), ..plan.clone() };
         assert_eq!(plan.differences(&other), ["device"]);

@@ -18,6 +18,9 @@ pub struct Results {
     /// What its samples are; images if nothing is said.
     #[serde(default, skip_serializing_if = "Domain::is_images")]
     pub domain: Domain,
+    /// What the data are, where they are the user's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
     /// Name of the preset, for example `quick`.
     pub preset: String,
     /// The device the models ran on, as `--device` names it.
@@ -175,7 +178,7 @@ pub struct DataSymmetry {
 pub enum CellStatus {
     /// Trained and tested.
     Done,
-    /// The loss left the finite numbers; recorded, and the other cells go on.
+    /// The loss left the finite numbers, or the network panicked, as the message says; recorded, and the other cells go on.
     Diverged,
 }
 

@@ -1,14 +1,16 @@
 //! Runs the cells of a plan.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::folder::{Folder, Found, examine};
 use super::plan::known_task;
-use super::results::{Cell, Domain, Results, SCHEMA};
-use super::{CellPlan, CompareError, Plan, Request, Task, task};
+use super::results::{Cell, CellStatus, Results, SCHEMA};
+use super::study_file::from_file;
+use super::{CellPlan, CompareError, Plan, Request, Task};
 use crate::device::resolve;
 use crate::fit::{FitError, Session};
 use crate::memory::reset_peak;
@@ -34,11 +36,23 @@ pub struct Study {
 ///
 /// [`CompareError`]; a diverging cell is a result, not an error.
 pub fn compare(request: &Request, stop: &Stop) -> Result<Study, CompareError> {
+    if Path::new(&request.task).extension().is_some_and(|extension| extension == "toml") {
+        let (task, request) = from_file(request)?;
+        return compare_on(&task, &request, stop);
+    }
+    compare_on(known_task(&request.task)?, request, stop)
+}
+
+/// The same for a task of your own, whatever task `request` names.
+///
+/// # Errors
+///
+/// As [`compare`].
+pub fn compare_on(task: &dyn Task, request: &Request, stop: &Stop) -> Result<Study, CompareError> {
     // Names first: a spelling mistake should not have to wait for a GPU to start.
-    let task = known_task(&request.task)?;
     let preset = request.known_preset()?;
     let device = resolve(request.device.as_deref())?;
-    let plan = Plan::new(request, &device)?;
+    let plan = Plan::new(task, request, &device)?;
     let out =
         request.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(format!("{}-{}", plan.task, preset.name())));
 
@@ -71,7 +85,7 @@ pub fn compare(request: &Request, stop: &Stop) -> Result<Study, CompareError> {
         }
         reset_peak();
         let session = Session { stop: stop.clone(), checkpoints: Some(folder.checkpoints(cell)) };
-        let result = match trials.run(cell, &session, &mut progress.cell(cell)) {
+        let result = match caught(cell, || trials.run(cell, &session, &mut progress.cell(cell))) {
             Err(CompareError::Fit { source: FitError::Interrupted { .. }, .. }) => return Err(interrupted),
             other => other?,
         };
@@ -81,7 +95,7 @@ pub fn compare(request: &Request, stop: &Stop) -> Result<Study, CompareError> {
     }
     progress.bar.finish_and_clear();
 
-    let mut results = assemble(&plan, finished);
+    let mut results = assemble(task, &plan, finished);
     results.data_symmetry = symmetry;
     report::conclude(&mut results);
     report::write(&results, folder.path())?;
@@ -89,22 +103,33 @@ pub fn compare(request: &Request, stop: &Stop) -> Result<Study, CompareError> {
     Ok(Study { results, out, found_finished: false })
 }
 
+/// Runs a cell. A network that panics is a result, as one that diverges: the study goes on with the others.
+fn caught(cell: &CellPlan, run: impl FnOnce() -> Result<Cell, CompareError>) -> Result<Cell, CompareError> {
+    // What the closure was at work on is made anew for the next cell.
+    panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        let message = said.unwrap_or_else(|| "without a message".to_string());
+        Ok(Cell { status: CellStatus::Diverged, message: Some(format!("it panicked: {message}")), ..Cell::begun(cell) })
+    })
+}
+
 /// The results without what [`report::conclude`] draws from them.
-fn assemble(plan: &Plan, cells: Vec<Cell>) -> Results {
+fn assemble(task: &dyn Task, plan: &Plan, cells: Vec<Cell>) -> Results {
     Results {
         schema: SCHEMA,
         task: plan.task.clone(),
-        domain: task(&plan.task).map_or_else(Domain::default, Task::domain),
+        domain: task.domain(),
         preset: plan.preset.name().to_string(),
         device: plan.device.clone(),
         burn: BURN.to_string(),
         commit: plan.version.clone(),
         matched_by: plan.setting.matched_by.to_string(),
+        data: plan.data.clone(),
         command: plan.command(),
         recipe: plan.recipe.clone(),
         arms: plan.arms.clone(),
         data_symmetry: None,
-        poses: task(&plan.task).map(|task| task.poses().map(str::to_string)),
+        poses: Some(task.poses().map(str::to_string)),
         cells,
         summary: Vec::new(),
         differences: Vec::new(),

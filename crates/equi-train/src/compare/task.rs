@@ -20,10 +20,10 @@ pub fn task(name: &str) -> Option<&'static dyn Task> {
 /// A task: its data, its networks, and how long they are trained.
 pub trait Task: Sync {
     /// As the command line and `results.json` name it.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// What it asks, in one line.
-    fn about(&self) -> &'static str;
+    fn about(&self) -> &str;
 
     /// What its samples are.
     fn domain(&self) -> Domain;
@@ -33,6 +33,11 @@ pub trait Task: Sync {
 
     /// The names of those that the presets `smoke` and `quick` have; `standard` and `paper` have all.
     fn quick_arms(&self) -> &'static [&'static str];
+
+    /// What its data are, so that results tell which; none for the data of the repository, whose files are checked.
+    fn data(&self) -> Option<String> {
+        None
+    }
 
     /// What the three poses are in which networks are tested: canonical, random within the group, out of range.
     fn poses(&self) -> [&'static str; 3];

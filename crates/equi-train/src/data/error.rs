@@ -119,6 +119,14 @@ pub enum DataError {
         /// Images there are.
         available: usize,
     },
+    /// Data of the user's that cannot be used.
+    #[error("{}: {message}", path.display())]
+    Own {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do about it.
+        message: String,
+    },
     /// A system of particles that cannot be simulated.
     #[error("the simulation is impossible: {message}")]
     Simulation {

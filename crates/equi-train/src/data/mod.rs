@@ -3,6 +3,7 @@
 mod error;
 mod images;
 
+pub mod files;
 pub mod idx;
 pub mod mnist;
 pub mod nbody;

@@ -72,6 +72,7 @@ pub(super) fn sample(seeds: u64) -> Results {
         schema: SCHEMA,
         task: "mnist-rot".into(),
         domain: Domain::Images,
+        data: None,
         preset: "quick".into(),
         device: "flex".into(),
         burn: "0.22.1".into(),

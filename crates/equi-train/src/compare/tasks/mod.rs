@@ -1,7 +1,10 @@
-//! One file a task.
+//! One file a task, and what tasks have in common.
 
+mod images;
 mod mnist_rot;
 mod nbody;
+mod own_images;
 
 pub use mnist_rot::MnistRot;
 pub use nbody::NBody;
+pub use own_images::OwnImages;

@@ -183,11 +183,11 @@ fn described(view: View) -> String {
 }
 
 impl Task for NBody {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "nbody"
     }
 
-    fn about(&self) -> &'static str {
+    fn about(&self) -> &str {
         "where will five charged particles be? (simulated; 2,000 test systems)"
     }
 
@@ -484,7 +484,7 @@ mod tests {
         let mut request =
             Request { task: "nbody".to_string(), preset: Some("smoke".to_string()), ..Request::default() };
         change(&mut request);
-        Plan::new(&request, &resolve(Some("flex")).unwrap()).unwrap()
+        Plan::new(&NBody, &request, &resolve(Some("flex")).unwrap()).unwrap()
     }
 
     fn run(plan: &Plan, cell: &CellPlan) -> Cell {

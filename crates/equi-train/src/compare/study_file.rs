@@ -1,0 +1,144 @@
+//! Studies of the user's own data, described in a TOML file.
+//!
+//! ```toml
+//! [images]                  # the data
+//! train = "leaves/train"    # a folder with a folder of images for each class, or an .npz file with `images` and `labels`
+//! test = "leaves/test"
+//! side = 33                 # optional: all images are scaled to this many pixels
+//!
+//! [study]                   # optional, as the options of `equi compare`, which go before
+//! preset = "quick"
+//! arms = ["plain", "augmented", "equivariant"]
+//! sizes = [100, 400]
+//! seeds = 3
+//! match = "flops"
+//! group = "D4"
+//! flips = 0.5
+//! learning_rate = 0.01
+//! ```
+//!
+//! Paths are relative to the file. The task has the file's name.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::tasks::OwnImages;
+use super::{ARMS, CompareError, MatchBy, Preset, Request, Task};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StudyFile {
+    images: ImageFiles,
+    #[serde(default)]
+    study: Options,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImageFiles {
+    train: Spanned<PathBuf>,
+    test: Spanned<PathBuf>,
+    side: Option<Spanned<usize>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Options {
+    preset: Option<Spanned<String>>,
+    arms: Option<Spanned<Vec<String>>>,
+    sizes: Option<Spanned<Vec<usize>>>,
+    seeds: Option<Spanned<u64>>,
+    #[serde(rename = "match")]
+    matched_by: Option<Spanned<String>>,
+    group: Option<Spanned<String>>,
+    flips: Option<Spanned<f64>>,
+    learning_rate: Option<Spanned<f64>>,
+}
+
+/// Sides that images are scaled to: smaller ones have nothing to see after two poolings, larger ones no room in a study.
+const SIDES: std::ops::RangeInclusive<usize> = 9..=257;
+
+/// The task that the file which `request` names as its task describes, and the request with what the file says wherever the user says nothing.
+///
+/// # Errors
+///
+/// [`CompareError::Request`] with the line at fault; [`CompareError::Data`] for images that cannot be used.
+pub(super) fn from_file(request: &Request) -> Result<(OwnImages, Request), CompareError> {
+    let path = Path::new(&request.task);
+    let text = fs::read_to_string(path)
+        .map_err(|error| CompareError::Request(format!("{} cannot be read: {error}", path.display())))?;
+    let file: StudyFile = toml::from_str(&text)
+        .map_err(|error| CompareError::Request(format!("{}: {}", path.display(), error.to_string().trim_end())))?;
+    let file_at = |span: Range<usize>, message: String| {
+        let line = text[..span.start].matches('\n').count();
+        let shown = text.lines().nth(line).unwrap_or_default();
+        CompareError::Request(format!("{}, line {}: {message}\n  | {shown}", path.display(), line + 1))
+    };
+    let StudyFile { images, study } = file;
+    if let Some(side) = images.side.as_ref().filter(|side| !SIDES.contains(side.get_ref())) {
+        let message = format!("a side of {} pixels is not possible; give {} to {}", side.get_ref(), SIDES.start(), SIDES.end());
+        return Err(file_at(side.span(), message));
+    }
+    let beside = |given: &Spanned<PathBuf>| -> Result<PathBuf, CompareError> {
+        let found = path.parent().unwrap_or(Path::new("")).join(given.get_ref());
+        if found.exists() { Ok(found) } else { Err(file_at(given.span(), format!("{} does not exist", found.display()))) }
+    };
+    let (train, test) = (beside(&images.train)?, beside(&images.test)?);
+    let name = path.file_stem().map_or_else(|| "own".to_string(), |name| name.to_string_lossy().into_owned());
+    check(&study, file_at)?;
+    let task = OwnImages::read(&name, &train, &test, images.side.map(Spanned::into_inner))?;
+    let (_, most) = task.train_sizes();
+    if let Some(sizes) = &study.sizes
+        && request.sizes.is_none()
+        && let Some(size) = sizes.get_ref().iter().find(|&&size| size > most)
+    {
+        return Err(file_at(sizes.span(), format!("{size} training images were asked for, and there are {most}")));
+    }
+    let request = Request {
+        task: request.task.clone(),
+        preset: request.preset.clone().or(study.preset.map(Spanned::into_inner)),
+        arms: request.arms.clone().or(study.arms.map(Spanned::into_inner)),
+        sizes: request.sizes.clone().or(study.sizes.map(Spanned::into_inner)),
+        seeds: request.seeds.or(study.seeds.map(Spanned::into_inner)),
+        matched_by: request.matched_by.clone().or(study.matched_by.map(Spanned::into_inner)),
+        group: request.group.clone().or(study.group.map(Spanned::into_inner)),
+        flips: request.flips.or(study.flips.map(Spanned::into_inner)),
+        learning_rate: request.learning_rate.or(study.learning_rate.map(Spanned::into_inner)),
+        ..request.clone()
+    };
+    Ok((task, request))
+}
+
+/// Refuses impossible values where they stand; the options of the command are checked elsewhere.
+fn check(study: &Options, at: impl Fn(Range<usize>, String) -> CompareError) -> Result<(), CompareError> {
+    let known = |what: &str, given: &str, names: Vec<&str>| format!("there is no {what} `{given}`; known: {}", names.join(", "));
+    if let Some(preset) = study.preset.as_ref().filter(|given| Preset::ALL.iter().all(|known| known.name() != *given.get_ref())) {
+        return Err(at(preset.span(), known("preset", preset.get_ref(), Preset::ALL.map(Preset::name).to_vec())));
+    }
+    if let Some(matched) = study.matched_by.as_ref().filter(|given| MatchBy::ALL.iter().all(|known| known.name() != *given.get_ref())) {
+        return Err(at(matched.span(), known("quantity to match", matched.get_ref(), MatchBy::ALL.map(MatchBy::name).to_vec())));
+    }
+    if let Some(arms) = &study.arms {
+        let names: Vec<&str> = ARMS.iter().filter(|arm| arm.is_trained()).map(|arm| arm.name).collect();
+        if let Some(arm) = arms.get_ref().iter().find(|arm| !names.contains(&arm.as_str())) {
+            return Err(at(arms.span(), known("arm", arm, names)));
+        }
+    }
+    if let Some(group) = &study.group
+        && let Err(error) = group.get_ref().parse::<equi_core::group::Group>()
+    {
+        return Err(at(group.span(), error.to_string()));
+    }
+    if let Some(flips) = study.flips.as_ref().filter(|flips| !(0.0..=1.0).contains(flips.get_ref())) {
+        return Err(at(flips.span(), format!("{} is not a probability from 0 to 1", flips.get_ref())));
+    }
+    let possible = |rate: &f64| rate.is_finite() && *rate > 0.0;
+    if let Some(rate) = study.learning_rate.as_ref().filter(|rate| !possible(rate.get_ref())) {
+        return Err(at(rate.span(), format!("a learning rate of {} is not possible; give a positive number", rate.get_ref())));
+    }
+    Ok(())
+}

@@ -1,0 +1,245 @@
+//! What tasks on images have in common: their networks, their augmentations, and how a cell is trained and tested.
+
+use burn::tensor::Device;
+
+use crate::augment::Augmentation;
+use crate::compare::cell::{Tested, Work, train_cell};
+use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Metric, Poses};
+use crate::compare::symmetry::{self, features};
+use crate::compare::view::image::{among_frames, answers, passes, posed};
+use crate::compare::{
+    Arm, CellPlan, CompareError, MatchBy, Network, Plan, Setting, Symmetry, Trials, View, nearest_width, probe,
+};
+use crate::cost::parameters;
+use crate::data::{DataError, Images};
+use crate::fit::{Classification, Classifier, Session, wrong_labels};
+use crate::model::{PlainCnnConfig, SteerableCnn, SteerableCnnConfig};
+use equi_core::group::Group;
+
+/// Test images on which invariance is measured.
+const PROBE: usize = 64;
+/// Images a forward pass takes outside training.
+const EVALUATION_BATCH: usize = 250;
+
+/// What is built into the equivariant network, and the probability of flips in the augmentation.
+///
+/// # Panics
+///
+/// For a symmetry of another space: [`MnistRot::symmetry`] is of the plane.
+fn planar(symmetry: Symmetry) -> (Group, f64) {
+    match symmetry {
+        Symmetry::Planar { group, flips } => (group, flips),
+        Symmetry::Euclidean => unreachable!("images have symmetries of the plane"),
+    }
+}
+
+/// What an arm does to its training images: rotations by any angle, and flips where the user asks for them; one of the frames.
+fn augmentation(arm: &Arm, symmetry: Symmetry) -> Augmentation {
+    let (group, flips) = planar(symmetry);
+    match arm.view {
+        View::Frames => among_frames(group.has_flips()),
+        _ if arm.augmented => Augmentation { horizontal_flip: flips, vertical_flip: flips, ..Augmentation::default() },
+        _ => Augmentation::none(),
+    }
+}
+
+/// How a view is called behind the name of a network.
+fn shown(view: View, passes: usize) -> String {
+    match view {
+        View::AsIs => String::new(),
+        View::Averaged => format!(", averaged over {passes} poses in tests"),
+        View::Canonical => ", in the frame of the principal axes".to_string(),
+        View::Frames => format!(", averaged over {passes} frames of the principal axes"),
+    }
+}
+
+/// What the networks of a task are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Rows and columns of an image.
+    pub side: usize,
+    /// Classes to tell apart.
+    pub classes: usize,
+}
+
+impl Shape {
+    /// The network of `arm`, its cost and its augmentation.
+    pub(super) fn contestant(
+        self,
+        arm: &Arm,
+        setting: &Setting,
+        device: &Device,
+    ) -> Result<ArmSummary, CompareError> {
+        let (group, _) = planar(setting.symmetry);
+        let (steerable, plain) = self.networks(group, setting.matched_by, device)?;
+        let side = self.side;
+        let (model, parameters, flops_per_sample) = if arm.network == Network::Equivariant {
+            let built = self.built(steerable, 0, device)?;
+            (steerable.to_string(), parameters(&built), built.flops(side, side))
+        } else {
+            (plain.to_string(), parameters(&plain.init(0, device)), plain.flops(side, side))
+        };
+        let passes = passes(arm.view, group.has_flips());
+        Ok(ArmSummary {
+            name: arm.name.to_string(),
+            model: model + &shown(arm.view, passes),
+            parameters,
+            flops_per_sample,
+            test_flops_per_sample: Some(passes as u64 * flops_per_sample),
+            training_flops_per_sample: Some(3 * flops_per_sample),
+            augmentation: augmentation(arm, setting.symmetry).to_string(),
+        })
+    }
+
+    /// The equivariant network, and the plain one that costs about the same.
+    fn networks(
+        self,
+        group: Group,
+        matched_by: MatchBy,
+        device: &Device,
+    ) -> Result<(SteerableCnnConfig, PlainCnnConfig), CompareError> {
+        let fields = (CHANNELS / group.order().unwrap_or(1)).max(1);
+        let steerable = SteerableCnnConfig::new(group, fields, self.classes);
+        let reference = self.built(steerable, 0, device)?;
+        let cost = match matched_by {
+            MatchBy::Flops => reference.flops(self.side, self.side),
+            MatchBy::Params => parameters(&reference) as u64,
+        };
+        Ok((steerable, self.plain(matched_by, cost)))
+    }
+
+    /// The equivariant network with the weights of a seed.
+    fn built(self, config: SteerableCnnConfig, seed: u64, device: &Device) -> Result<SteerableCnn, CompareError> {
+        let built = config.init(seed, device);
+        let checked = built.and_then(|model| model.check_size(self.side, self.side).map(|()| model));
+        checked.map_err(|error| CompareError::Request(format!("--group: {error}")))
+    }
+
+    /// The plain network whose cost is nearest to that of the equivariant one.
+    fn plain(self, matched_by: MatchBy, cost: u64) -> PlainCnnConfig {
+        let config = |width| PlainCnnConfig::new(width, self.classes);
+        config(match matched_by {
+            MatchBy::Params => nearest_width(cost, |width| config(width).parameters() as u64),
+            MatchBy::Flops => nearest_width(cost, |width| config(width).flops(self.side, self.side)),
+        })
+    }
+}
+
+/// Channels after the first convolution of the equivariant network, as many regular fields as that makes.
+const CHANNELS: usize = 16;
+
+/// Where training images come from.
+pub(super) trait Source {
+    /// The first `count` images in the order of the training run `seed`: the same ones whatever `count` is.
+    fn training(&self, seed: u64, count: usize) -> Result<Images, DataError>;
+}
+
+/// Images in memory.
+pub(super) struct ImageTrials<S> {
+    pub source: S,
+    pub shape: Shape,
+    pub test: Images,
+    /// The same images, or the first of them, in three poses: before anything turns them, turned at random, and out of range; none for the one that
+    /// the first test images have themselves.
+    pub poses: [Option<Images>; 3],
+    pub plan: Plan,
+    pub device: Device,
+}
+
+/// Images with left and right exchanged.
+pub(super) fn mirrored(images: &Images, places: std::ops::Range<usize>) -> Images {
+    let rows = places.clone().flat_map(|place| images.image(place).chunks(images.width()));
+    let pixels = rows.flat_map(|row| row.iter().rev().copied()).collect();
+    let labels = images.labels()[places].to_vec();
+    Images::new(pixels, labels, images.height(), images.width()).expect("the same pixels in another order")
+}
+
+impl<S: Source> Trials for ImageTrials<S> {
+    fn data_symmetry(&self) -> Result<Option<DataSymmetry>, CompareError> {
+        let largest = self.plan.recipe.sizes.iter().copied().max().unwrap_or(0).min(symmetry::MOST);
+        let images = self.source.training(0, largest)?;
+        let features = |place: usize, moved| features::image(images.image(place), images.width(), place, moved);
+        Ok(symmetry::score("rotations", images.len(), features))
+    }
+
+    fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
+        let work = Work { cell, plan: &self.plan, device: &self.device, session, progress };
+        let (group, _) = planar(self.plan.setting.symmetry);
+        let (steerable, plain) = self.shape.networks(group, self.plan.setting.matched_by, &self.device)?;
+        if cell.arm.network == Network::Equivariant {
+            self.train(self.shape.built(steerable, cell.seed, &self.device)?, work)
+        } else {
+            self.train(plain.init(cell.seed, &self.device), work)
+        }
+    }
+}
+
+impl<S: Source> ImageTrials<S> {
+    fn train<M: Classifier>(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
+        let Work { cell, session, .. } = work;
+        let recipe = &self.plan.recipe;
+        let symmetry = self.plan.setting.symmetry;
+        let (group, flips) = planar(symmetry);
+        let (view, mirrors) = (cell.arm.view, group.has_flips());
+        let images = self.source.training(cell.seed, cell.train_size)?;
+        let images = if matches!(view, View::Canonical | View::Frames) { posed(&images, mirrors) } else { images };
+        let held_out = cell.train_size - recipe.validation(cell.train_size);
+        let problem =
+            Classification::new(&images, (0..held_out).collect(), (held_out..cell.train_size).collect(), cell.seed)
+                .with_augmentation(augmentation(&cell.arm, symmetry));
+
+        let answer = |model: &M, images| answers(view, mirrors, flips > 0.0, images, |images| model.forward(images));
+        let (probe_images, _) = self.test.batch(&positions(PROBE.min(self.test.len())), &self.device);
+        let untrained = model.valid();
+        let exact_untrained = probe::image::exact_error(|images| answer(&untrained, images), group, &probe_images);
+        train_cell(&problem, model, work, |trained| {
+            let forward = |images| answer(trained, images);
+            let wrong = |images: &Images, positions: &[usize]| {
+                wrong_labels(forward, images, positions, EVALUATION_BATCH, &self.device, &session.stop)
+            };
+            let percent = |wrong: usize, of: usize| 100.0 * wrong as f64 / of.max(1) as f64;
+            let few = self.poses.iter().flatten().map(Images::len).min().unwrap_or(0).min(self.test.len());
+            let all = positions(self.test.len());
+            let (first, rest) = (wrong(&self.test, &all[..few])?, wrong(&self.test, &all[few..])?);
+            let in_pose = |pose: &Option<Images>| match pose {
+                Some(images) => Some(percent(wrong(images, &all[..few])?, few)),
+                None => Some(percent(first, few)),
+            };
+            let [canonical, random, outside] = &self.poses;
+            Some(Tested {
+                metric: Metric { name: "test error %".to_string(), value: percent(first + rest, all.len()) },
+                equivariance_error: probe::image::invariance(forward, group, &probe_images, exact_untrained),
+                poses: Poses {
+                    canonical: in_pose(canonical)?,
+                    random: in_pose(random)?,
+                    outside: in_pose(outside)?,
+                },
+            })
+        })
+    }
+}
+
+fn positions(count: usize) -> Vec<usize> {
+    (0..count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_other_width_is_nearer_to_the_cost() {
+        let shape = Shape { side: 29, classes: 10 };
+        for (matched_by, cost) in [(MatchBy::Params, 40_000), (MatchBy::Flops, 10_000_000)] {
+            let gap = |config: PlainCnnConfig, matched_by| match matched_by {
+                MatchBy::Params => (config.parameters() as u64).abs_diff(cost),
+                MatchBy::Flops => config.flops(shape.side, shape.side).abs_diff(cost),
+            };
+            let chosen = shape.plain(matched_by, cost);
+            for width in 1..100 {
+                let other = PlainCnnConfig::new(width, shape.classes);
+                assert!(gap(chosen, matched_by) <= gap(other, matched_by), "{other} is nearer than {chosen}");
+            }
+        }
+    }
+}
