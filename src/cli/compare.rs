@@ -18,11 +18,12 @@ use super::{Failure, Outcome, print};
 #[derive(Debug, Args)]
 #[command(after_help = contestants())]
 pub struct Compare {
-    /// What to compare on, such as mnist-rot or nbody
+    /// What to compare on: mnist-rot, nbody, or a TOML file that describes images of your own
     task: String,
     /// How much work: quick (minutes on two cores), standard, paper; smoke is for tests, its numbers mean nothing
-    #[arg(long, default_value = "quick")]
-    preset: String,
+    /// [default: quick]
+    #[arg(long)]
+    preset: Option<String>,
     /// Contestants, separated by commas [default: the preset's]
     #[arg(long, value_delimiter = ',')]
     arms: Option<Vec<String>>,
@@ -32,9 +33,9 @@ pub struct Compare {
     /// How often every cell is repeated with other random numbers [default: the preset's]
     #[arg(long)]
     seeds: Option<u64>,
-    /// What the networks have in common: flops or params
-    #[arg(long = "match", default_value = "flops")]
-    matched_by: String,
+    /// What the networks have in common: flops or params [default: flops]
+    #[arg(long = "match")]
+    matched_by: Option<String>,
     /// Network of the equivariant arm, where the task has several: egnn, radial-field, se3-transformer or tensor-field
     /// [default: the first]
     #[arg(long)]
@@ -67,11 +68,11 @@ impl Compare {
         let stop = Stop::on_signal().map_err(|error| Failure { message: error.to_string(), code: 1 })?;
         let request = Request {
             task: self.task,
-            preset: Some(self.preset),
+            preset: self.preset,
             arms: self.arms,
             sizes: self.sizes,
             seeds: self.seeds,
-            matched_by: Some(self.matched_by),
+            matched_by: self.matched_by,
             model: self.model,
             group: self.group,
             flips: self.flips,
@@ -115,10 +116,11 @@ fn contestants() -> String {
     let tasks = TASKS.map(|task| format!("  {:<22} {}\n", task.name(), task.about())).concat();
     let arms = ARMS.map(|arm| format!("  {:<22} {}\n", arm.name, arm.about)).concat();
     format!(
-        "Tasks:\n{tasks}\nArms:\n{arms}\nThe environment variable {VARIABLE} names the device where --device does not.\n\n\
+        "Tasks:\n{tasks}  {:<22} {}\n\nArms:\n{arms}\nThe environment variable {VARIABLE} names the device where --device does not.\n\n\
          Exit codes:\n  0    finished, and every network was trained\n  1    it could not be done\n  2    the command \
          line means nothing\n  {DIVERGED}    finished and written, but networks diverged and are left out\n  {INTERRUPTED}  \
-         interrupted; --resume goes on"
+         interrupted; --resume goes on",
+        "FILE.toml", "images of your own: docs/own-data.md says what is in the file"
     )
 }
 

@@ -199,6 +199,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
+    use crate::compare::task;
     use crate::compare::{Arm, Request};
     use crate::device::resolve;
 
@@ -209,7 +210,7 @@ mod tests {
             arms: Some(vec!["plain".to_string()]),
             ..Request::default()
         };
-        Plan::new(&request, &resolve(Some("flex")).unwrap()).unwrap()
+        Plan::new(task("mnist-rot").unwrap(), &request, &resolve(Some("flex")).unwrap()).unwrap()
     }
 
     fn begun(path: &Path) -> Folder {

@@ -284,12 +284,11 @@ impl Plan {
         ours.into_iter().filter(|(name, value)| theirs.get(name) != Some(value)).map(|(name, _)| name).collect()
     }
 
-    /// The options that ask for this plan again.
-    pub fn command(&self) -> String {
+    /// The options that ask for this plan again, for the task that is asked for as `task`.
+    pub fn command(&self, task: &str) -> String {
         let join = |items: Vec<String>| items.join(",");
         let mut command = format!(
-            "equi compare {} --preset {} --arms {} --sizes {} --seeds {} --match {}",
-            self.task,
+            "equi compare {task} --preset {} --arms {} --sizes {} --seeds {} --match {}",
             self.preset.name(),
             join(self.arms.iter().map(|arm| arm.name.clone()).collect()),
             join(self.recipe.sizes.iter().map(usize::to_string).collect()),
@@ -422,7 +421,7 @@ mod tests {
         NamedDevice { name: "flex", device: Device::flex() }
     }
 
-    fn plan(request: &Request) -> Result<Plan, CompareError> {
+    fn planned(request: &Request) -> Result<Plan, CompareError> {
         Plan::new(known_task(&request.task)?, request, &flex())
     }
 
@@ -435,11 +434,11 @@ mod tests {
 
     #[test]
     fn the_preset_fills_in_what_is_left_out() {
-        let plan = plan(&request()).unwrap();
+        let plan = planned(&request()).unwrap();
         assert_eq!(plan.recipe.sizes, [100, 400, 1600]);
         assert_eq!(plan.cells().len(), 3 * 2 * 4);
         assert_eq!(plan.cells()[0].to_string(), "plain-n100-s0");
-        let standard = plan(&Request { preset: Some("standard".to_string()), ..request() }).unwrap();
+        let standard = planned(&Request { preset: Some("standard".to_string()), ..request() }).unwrap();
         let names: Vec<&str> = standard.arms.iter().map(|arm| arm.name.as_str()).collect();
         assert_eq!(
             names,
@@ -458,18 +457,16 @@ mod tests {
 
     #[test]
     fn options_win_over_the_preset() {
-        let plan = plan(&Request {
-                arms: Some(vec!["augmented".to_string(), "augmented".to_string()]),
-                sizes: Some(vec![80, 50, 80]),
-                seeds: Some(1),
-                matched_by: Some("params".to_string()),
-                group: Some("d4".to_string()),
-                flips: Some(0.5),
-                learning_rate: Some(5e-3),
-                ..request()
-            },
-            &flex(),
-        )
+        let plan = planned(&Request {
+            arms: Some(vec!["augmented".to_string(), "augmented".to_string()]),
+            sizes: Some(vec![80, 50, 80]),
+            seeds: Some(1),
+            matched_by: Some("params".to_string()),
+            group: Some("d4".to_string()),
+            flips: Some(0.5),
+            learning_rate: Some(5e-3),
+            ..request()
+        })
         .unwrap();
         assert_eq!(
             plan.cells().iter().map(CellPlan::to_string).collect::<Vec<_>>(),
@@ -477,7 +474,7 @@ mod tests {
         );
         assert_eq!(plan.setting.matched_by, MatchBy::Params);
         assert_eq!(
-            plan.command(),
+            plan.command(&plan.task),
             "equi compare mnist-rot --preset quick --arms augmented --sizes 50,80 --seeds 1 --match params --group D4 --flips 0.5 --learning-rate 0.005 --device flex"
         );
     }
@@ -507,7 +504,7 @@ mod tests {
     #[test]
     fn points_have_arms_and_models_of_their_own_and_no_planar_options() {
         let nbody = || Request { task: "nbody".to_string(), ..request() };
-        let plan = plan(&Request { sizes: Some(vec![100]), seeds: Some(1), ..nbody() }).unwrap();
+        let plan = planned(&Request { sizes: Some(vec![100]), seeds: Some(1), ..nbody() }).unwrap();
         let names: Vec<String> = plan.cells().iter().map(CellPlan::to_string).collect();
         assert_eq!(
             names,
@@ -515,12 +512,12 @@ mod tests {
                 .map(|arm| format!("{arm}-n100-s0"))
         );
         assert_eq!(
-            plan.command(),
+            plan.command(&plan.task),
             "equi compare nbody --preset quick --arms plain,augmented,augmented-tta,equivariant,canonical,linear --sizes 100 \
              --seeds 1 --match flops --model egnn --learning-rate 0.004 --device flex"
         );
-        let one = plan(&Request { learning_rate: Some(2e-3), ..nbody() }).unwrap();
-        assert!(one.command().contains("--learning-rate 0.002") && one.recipe.arm_rates.is_empty());
+        let one = planned(&Request { learning_rate: Some(2e-3), ..nbody() }).unwrap();
+        assert!(one.command(&one.task).contains("--learning-rate 0.002") && one.recipe.arm_rates.is_empty());
         assert!(message(Request { group: Some("C4".to_string()), ..nbody() }).contains("--group: nbody has all"));
         assert!(message(Request { flips: Some(0.5), ..nbody() }).contains("--flips: nbody has all"));
         assert!(message(Request { model: Some("cnn".to_string()), ..nbody() }).contains("egnn, radial-field"));
@@ -539,8 +536,7 @@ mod tests {
     fn arms_that_share_a_network_are_trained_once() {
         let of = |arms: [&str; 3]| {
             let arms = Some(arms.map(str::to_string).to_vec());
-            let plan =
-                plan(&Request { arms, sizes: Some(vec![100]), seeds: Some(1), ..request() }).unwrap();
+            let plan = planned(&Request { arms, sizes: Some(vec![100]), seeds: Some(1), ..request() }).unwrap();
             let steps: Vec<usize> = plan.cells().iter().map(|cell| plan.steps_of(cell)).collect();
             (steps, plan.cells().iter().map(|cell| cell.training().to_string()).collect::<Vec<_>>())
         };
@@ -553,7 +549,7 @@ mod tests {
 
     #[test]
     fn differences_name_the_parts_that_differ() {
-        let plan = plan(&request()).unwrap();
+        let plan = planned(&request()).unwrap();
         assert!(plan.differences(&plan).is_empty());
         let other = Plan { device: "wgpu".to_string(), ..plan.clone() };
         assert_eq!(plan.differences(&other), ["device"]);

@@ -95,7 +95,7 @@ pub fn compare_on(task: &dyn Task, request: &Request, stop: &Stop) -> Result<Stu
     }
     progress.bar.finish_and_clear();
 
-    let mut results = assemble(task, &plan, finished);
+    let mut results = assemble(task, &plan, plan.command(&request.task), finished);
     results.data_symmetry = symmetry;
     report::conclude(&mut results);
     report::write(&results, folder.path())?;
@@ -107,14 +107,15 @@ pub fn compare_on(task: &dyn Task, request: &Request, stop: &Stop) -> Result<Stu
 fn caught(cell: &CellPlan, run: impl FnOnce() -> Result<Cell, CompareError>) -> Result<Cell, CompareError> {
     // What the closure was at work on is made anew for the next cell.
     panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        let said =
+            panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
         let message = said.unwrap_or_else(|| "without a message".to_string());
         Ok(Cell { status: CellStatus::Diverged, message: Some(format!("it panicked: {message}")), ..Cell::begun(cell) })
     })
 }
 
 /// The results without what [`report::conclude`] draws from them.
-fn assemble(task: &dyn Task, plan: &Plan, cells: Vec<Cell>) -> Results {
+fn assemble(task: &dyn Task, plan: &Plan, command: String, cells: Vec<Cell>) -> Results {
     Results {
         schema: SCHEMA,
         task: plan.task.clone(),
@@ -125,7 +126,7 @@ fn assemble(task: &dyn Task, plan: &Plan, cells: Vec<Cell>) -> Results {
         commit: plan.version.clone(),
         matched_by: plan.setting.matched_by.to_string(),
         data: plan.data.clone(),
-        command: plan.command(),
+        command,
         recipe: plan.recipe.clone(),
         arms: plan.arms.clone(),
         data_symmetry: None,

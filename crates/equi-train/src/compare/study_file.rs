@@ -80,12 +80,17 @@ pub(super) fn from_file(request: &Request) -> Result<(OwnImages, Request), Compa
     };
     let StudyFile { images, study } = file;
     if let Some(side) = images.side.as_ref().filter(|side| !SIDES.contains(side.get_ref())) {
-        let message = format!("a side of {} pixels is not possible; give {} to {}", side.get_ref(), SIDES.start(), SIDES.end());
+        let message =
+            format!("a side of {} pixels is not possible; give {} to {}", side.get_ref(), SIDES.start(), SIDES.end());
         return Err(file_at(side.span(), message));
     }
     let beside = |given: &Spanned<PathBuf>| -> Result<PathBuf, CompareError> {
         let found = path.parent().unwrap_or(Path::new("")).join(given.get_ref());
-        if found.exists() { Ok(found) } else { Err(file_at(given.span(), format!("{} does not exist", found.display()))) }
+        if found.exists() {
+            Ok(found)
+        } else {
+            Err(file_at(given.span(), format!("{} does not exist", found.display())))
+        }
     };
     let (train, test) = (beside(&images.train)?, beside(&images.test)?);
     let name = path.file_stem().map_or_else(|| "own".to_string(), |name| name.to_string_lossy().into_owned());
@@ -115,12 +120,21 @@ pub(super) fn from_file(request: &Request) -> Result<(OwnImages, Request), Compa
 
 /// Refuses impossible values where they stand; the options of the command are checked elsewhere.
 fn check(study: &Options, at: impl Fn(Range<usize>, String) -> CompareError) -> Result<(), CompareError> {
-    let known = |what: &str, given: &str, names: Vec<&str>| format!("there is no {what} `{given}`; known: {}", names.join(", "));
-    if let Some(preset) = study.preset.as_ref().filter(|given| Preset::ALL.iter().all(|known| known.name() != *given.get_ref())) {
+    let known = |what: &str, given: &str, names: Vec<&str>| {
+        format!("there is no {what} `{given}`; known: {}", names.join(", "))
+    };
+    if let Some(preset) =
+        study.preset.as_ref().filter(|given| Preset::ALL.iter().all(|known| known.name() != *given.get_ref()))
+    {
         return Err(at(preset.span(), known("preset", preset.get_ref(), Preset::ALL.map(Preset::name).to_vec())));
     }
-    if let Some(matched) = study.matched_by.as_ref().filter(|given| MatchBy::ALL.iter().all(|known| known.name() != *given.get_ref())) {
-        return Err(at(matched.span(), known("quantity to match", matched.get_ref(), MatchBy::ALL.map(MatchBy::name).to_vec())));
+    if let Some(matched) =
+        study.matched_by.as_ref().filter(|given| MatchBy::ALL.iter().all(|known| known.name() != *given.get_ref()))
+    {
+        return Err(at(
+            matched.span(),
+            known("quantity to match", matched.get_ref(), MatchBy::ALL.map(MatchBy::name).to_vec()),
+        ));
     }
     if let Some(arms) = &study.arms {
         let names: Vec<&str> = ARMS.iter().filter(|arm| arm.is_trained()).map(|arm| arm.name).collect();
@@ -138,7 +152,10 @@ fn check(study: &Options, at: impl Fn(Range<usize>, String) -> CompareError) -> 
     }
     let possible = |rate: &f64| rate.is_finite() && *rate > 0.0;
     if let Some(rate) = study.learning_rate.as_ref().filter(|rate| !possible(rate.get_ref())) {
-        return Err(at(rate.span(), format!("a learning rate of {} is not possible; give a positive number", rate.get_ref())));
+        return Err(at(
+            rate.span(),
+            format!("a learning rate of {} is not possible; give a positive number", rate.get_ref()),
+        ));
     }
     Ok(())
 }

@@ -49,7 +49,9 @@ pub fn read(path: &Path, side: Option<usize>) -> Result<LabelledImages, DataErro
     let own = |message: String| DataError::Own { path: path.to_path_buf(), message };
     if classes.len() < 2 {
         let found = classes.first().map_or("none".to_string(), |name| format!("one, `{name}`"));
-        return Err(own(format!("there must be two classes at least, and there is {found}: a class is a folder of images, or a label")));
+        return Err(own(format!(
+            "there must be two classes at least, and there is {found}: a class is a folder of images, or a label"
+        )));
     }
     if classes.len() > usize::from(u8::MAX) + 1 {
         return Err(own(format!("{} classes are more than the 256 that there can be", classes.len())));
@@ -68,10 +70,16 @@ pub fn read(path: &Path, side: Option<usize>) -> Result<LabelledImages, DataErro
         }
         if let Some(at) = read.pixels.iter().position(|value| !value.is_finite()) {
             let (row, column) = (at / read.width, at % read.width);
-            return Err(own(format!("pixel ({row}, {column}) of {name} is {}: images must be finite", read.pixels[at])));
+            return Err(own(format!(
+                "pixel ({row}, {column}) of {name} is {}: images must be finite",
+                read.pixels[at]
+            )));
         }
         if read.pixels.iter().all(|&value| value == read.pixels[0]) {
-            return Err(own(format!("all pixels of {name} are {}: there is nothing to see; repair or remove it", read.pixels[0])));
+            return Err(own(format!(
+                "all pixels of {name} are {}: there is nothing to see; repair or remove it",
+                read.pixels[0]
+            )));
         }
     }
     let side = working_side(longest);
@@ -119,7 +127,10 @@ fn folder(path: &Path, side: Option<usize>) -> Result<Found, DataError> {
         for file in inside(&class)? {
             let ending = file.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
             if !ENDINGS.contains(&ending.as_str()) {
-                return Err(own(&file, format!("it is no image: a folder of a class holds {} files only", ENDINGS.join(", "))));
+                return Err(own(
+                    &file,
+                    format!("it is no image: a folder of a class holds {} files only", ENDINGS.join(", ")),
+                ));
             }
             files.push((file, label as u8));
         }
@@ -127,7 +138,9 @@ fn folder(path: &Path, side: Option<usize>) -> Result<Found, DataError> {
     let read = |(file, _): &(PathBuf, u8)| -> Result<Read, DataError> {
         let reader = ImageReader::open(file).and_then(ImageReader::with_guessed_format);
         let reader = reader.map_err(|source| DataError::Unreadable { path: file.clone(), source })?;
-        let image = reader.decode().map_err(|error| own(file, format!("it cannot be decoded ({error}): restore or remove it")))?;
+        let image = reader
+            .decode()
+            .map_err(|error| own(file, format!("it cannot be decoded ({error}): restore or remove it")))?;
         let image = match side {
             Some(side) => image.resize(side as u32, side as u32, FilterType::Triangle),
             None => image,
@@ -152,17 +165,22 @@ fn arrays(path: &Path, side: Option<usize>) -> Result<Found, DataError> {
     if path.extension().is_none_or(|ending| ending != "npz") {
         return Err(own("it is neither a folder nor an .npz file".to_string()));
     }
-    let mut archive = npyz::npz::NpzArchive::open(path).map_err(|error| own(format!("it is no .npz file ({error})")))?;
+    let mut archive =
+        npyz::npz::NpzArchive::open(path).map_err(|error| own(format!("it is no .npz file ({error})")))?;
     let known = archive.array_names().map(str::to_string).collect::<Vec<_>>().join(", ");
-    let (shape, pixels) = numbers(&mut archive, "images").map_err(|message| own(format!("{message}; it holds: {known}")))?;
-    let (counts, labels) = numbers(&mut archive, "labels").map_err(|message| own(format!("{message}; it holds: {known}")))?;
+    let (shape, pixels) =
+        numbers(&mut archive, "images").map_err(|message| own(format!("{message}; it holds: {known}")))?;
+    let (counts, labels) =
+        numbers(&mut archive, "labels").map_err(|message| own(format!("{message}; it holds: {known}")))?;
     let &[count, height, width] = &shape[..] else {
         return Err(own(format!("`images` must be [images, height, width], and it is {shape:?}")));
     };
     if counts != [count] {
         return Err(own(format!("`labels` must be [{count}], one for each image, and it is {counts:?}")));
     }
-    if let Some((at, label)) = labels.iter().enumerate().find(|(_, label)| label.fract() != 0.0 || !(0.0..=255.0).contains(*label)) {
+    if let Some((at, label)) =
+        labels.iter().enumerate().find(|(_, label)| label.fract() != 0.0 || !(0.0..=255.0).contains(*label))
+    {
         return Err(own(format!("label {at} is {label}, and labels are whole numbers from 0 to 255")));
     }
     if height * width == 0 {
@@ -171,7 +189,8 @@ fn arrays(path: &Path, side: Option<usize>) -> Result<Found, DataError> {
     let classes = 0..labels.iter().fold(0.0, |most: f64, &label| most.max(label + 1.0)) as usize;
     let scaled = |pixels: Vec<f32>| match side {
         Some(side) if height.max(width) != side => {
-            let grey = image::ImageBuffer::<image::Luma<f32>, _>::from_raw(width as u32, height as u32, pixels).expect("a whole image");
+            let grey = image::ImageBuffer::<image::Luma<f32>, _>::from_raw(width as u32, height as u32, pixels)
+                .expect("a whole image");
             let scale = side as f64 / height.max(width) as f64;
             let [height, width] = [height, width].map(|length| ((length as f64 * scale).round() as usize).max(1));
             let small = image::imageops::resize(&grey, width as u32, height as u32, FilterType::Triangle);
@@ -189,10 +208,7 @@ fn arrays(path: &Path, side: Option<usize>) -> Result<Found, DataError> {
 }
 
 /// The shape and the numbers of an array; bytes become numbers from 0 to 1 in `images`.
-fn numbers(
-    archive: &mut npyz::npz::NpzArchive<BufReader<File>>,
-    name: &str,
-) -> Result<(Vec<usize>, Vec<f64>), String> {
+fn numbers(archive: &mut npyz::npz::NpzArchive<BufReader<File>>, name: &str) -> Result<(Vec<usize>, Vec<f64>), String> {
     let file = archive.by_name(name).map_err(|error| format!("`{name}` cannot be read ({error})"))?;
     let file = file.ok_or_else(|| format!("there is no array `{name}`"))?;
     if file.order() != npyz::Order::C {
@@ -224,5 +240,124 @@ impl LabelledImages {
             *counts.entry(self.classes[usize::from(label)].as_str()).or_default() += 1;
         }
         counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{GrayImage, Luma, Rgb, RgbImage};
+    use npyz::WriterBuilder;
+    use tempfile::TempDir;
+
+    /// A bar across the middle or down it, with something of each image's own.
+    fn bar(side: u32, down: bool, number: u32) -> GrayImage {
+        GrayImage::from_fn(side, side, |x, y| {
+            let along = if down { x } else { y };
+            Luma([if along == side / 2 { 255 } else { ((x + 3 * y + number) % 5) as u8 }])
+        })
+    }
+
+    fn bars(side: u32) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (class, down) in [("across", false), ("down", true)] {
+            fs::create_dir(folder.path().join(class)).unwrap();
+            for number in 0..3 {
+                bar(side, down, number).save(folder.path().join(class).join(format!("{number}.png"))).unwrap();
+            }
+        }
+        folder
+    }
+
+    fn message(path: &Path, side: Option<usize>) -> String {
+        read(path, side).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_folder_of_folders_is_a_data_set() {
+        let folder = bars(11);
+        let data = read(folder.path(), None).unwrap();
+        assert_eq!(
+            (data.classes, data.images.labels()),
+            (vec!["across".to_string(), "down".to_string()], &[0, 0, 0, 1, 1, 1][..])
+        );
+        // 11 pixels lie in 13, in the middle.
+        assert_eq!((data.images.height(), data.images.width()), (13, 13));
+        let first = data.images.image(0);
+        assert_eq!((first[6 * 13 + 1], first[6 * 13 + 11], first[6 * 13]), (1.0, 1.0, 0.0));
+        assert!((first[13 + 2] - 1.0 / 255.0).abs() < 1e-6);
+        let scaled = read(folder.path(), Some(9)).unwrap();
+        assert_eq!(scaled.images.width(), 9);
+        assert_ne!(scaled.digest, data.digest);
+        assert_eq!(read(folder.path(), None).unwrap().digest, data.digest);
+    }
+
+    #[test]
+    fn colours_become_luminance() {
+        let folder = bars(9);
+        let path = folder.path().join("down").join("0.png");
+        RgbImage::from_fn(9, 9, |x, _| Rgb([255 * u8::from(x == 0), 0, 0])).save(&path).unwrap();
+        let data = read(folder.path(), None).unwrap();
+        assert!((data.images.image(3)[0] - 0.2126).abs() < 1e-3, "{}", data.images.image(3)[0]);
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_named() {
+        let folder = bars(9);
+        let at = |name: &str| folder.path().join(name);
+        bar(10, true, 0).save(at("down/9.png")).unwrap();
+        assert!(message(folder.path(), None).contains("down/9.png has 10 x 10 pixels"));
+        assert!(read(folder.path(), Some(9)).is_ok());
+        GrayImage::from_pixel(9, 9, Luma([7])).save(at("down/9.png")).unwrap();
+        assert!(message(folder.path(), None).contains("down/9.png are 0.02"));
+        fs::write(at("down/9.png"), b"no image").unwrap();
+        assert!(message(folder.path(), None).contains("cannot be decoded"));
+        fs::rename(at("down/9.png"), at("down/notes.txt")).unwrap();
+        assert!(message(folder.path(), None).contains("notes.txt: it is no image"));
+        fs::remove_file(at("down/notes.txt")).unwrap();
+        fs::create_dir(at("empty")).unwrap();
+        assert!(message(folder.path(), None).contains("`empty`, has no image"));
+        fs::remove_dir(at("empty")).unwrap();
+        fs::remove_dir_all(at("down")).unwrap();
+        assert!(message(folder.path(), None).contains("there is one, `across`"));
+        assert!(message(&at("nowhere"), None).contains("no such folder or file"));
+        assert!(message(&at("across/0.png"), None).contains("neither a folder nor an .npz file"));
+    }
+
+    fn npz(path: &Path, images: (&[u64], &[f32]), labels: (&[u64], &[i64])) {
+        let mut file = npyz::npz::NpzWriter::create(path).unwrap();
+        let options = npyz::zip::write::FileOptions::default();
+        let mut writer = file.array("images", options).unwrap().default_dtype().shape(images.0).begin_nd().unwrap();
+        writer.extend(images.1).unwrap();
+        writer.finish().unwrap();
+        let mut writer = file.array("labels", options).unwrap().default_dtype().shape(labels.0).begin_nd().unwrap();
+        writer.extend(labels.1).unwrap();
+        writer.finish().unwrap();
+    }
+
+    #[test]
+    fn arrays_are_a_data_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.npz");
+        let pixels: Vec<f32> = (0..2 * 81).map(|i| (i % 7) as f32 - 2.5).collect();
+        npz(&path, (&[2, 9, 9], &pixels), (&[2], &[1, 0]));
+        let data = read(&path, None).unwrap();
+        assert_eq!((data.images.image(1), data.images.labels()), (&pixels[81..], &[1, 0][..]));
+        assert_eq!(read(&path, Some(13)).unwrap().images.width(), 13);
+
+        let mut broken = pixels.clone();
+        broken[81 + 9 + 4] = f32::NAN;
+        npz(&path, (&[2, 9, 9], &broken), (&[2], &[1, 0]));
+        assert!(message(&path, None).contains("pixel (1, 4) of image 1 is NaN"));
+        npz(&path, (&[2, 81], &pixels), (&[2], &[1, 0]));
+        assert!(message(&path, None).contains("must be [images, height, width]"));
+        npz(&path, (&[2, 9, 9], &pixels), (&[1], &[1]));
+        assert!(message(&path, None).contains("must be [2]"));
+        npz(&path, (&[2, 9, 9], &pixels), (&[2], &[-1, 0]));
+        assert!(message(&path, None).contains("label 0 is -1"));
+        npz(&path, (&[2, 9, 9], &pixels), (&[2], &[2, 0]));
+        assert!(message(&path, None).contains("class 1, `1`, has no image"));
+        fs::write(&path, b"no archive").unwrap();
+        assert!(message(&path, None).contains("no .npz file"));
     }
 }

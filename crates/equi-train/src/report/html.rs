@@ -472,7 +472,10 @@ fn reproduce(page: &mut String, results: &Results) -> std::fmt::Result {
         ("Samples a step", count(results.recipe.batch_size as u64)),
         ("Peak learning rate", number::rates(&results.recipe)),
         ("Results schema", results.schema.to_string()),
-    ] {
+    ]
+    .into_iter()
+    .chain(results.data.clone().map(|data| ("Data", data)))
+    {
         writeln!(page, "<div><dt>{term}</dt><dd>{}</dd></div>", escape(&value))?;
     }
     let again = match results.device.as_str() {

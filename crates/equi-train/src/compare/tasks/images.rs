@@ -64,12 +64,7 @@ pub(super) struct Shape {
 
 impl Shape {
     /// The network of `arm`, its cost and its augmentation.
-    pub(super) fn contestant(
-        self,
-        arm: &Arm,
-        setting: &Setting,
-        device: &Device,
-    ) -> Result<ArmSummary, CompareError> {
+    pub(super) fn contestant(self, arm: &Arm, setting: &Setting, device: &Device) -> Result<ArmSummary, CompareError> {
         let (group, _) = planar(setting.symmetry);
         let (steerable, plain) = self.networks(group, setting.matched_by, device)?;
         let side = self.side;
@@ -209,11 +204,7 @@ impl<S: Source> ImageTrials<S> {
             Some(Tested {
                 metric: Metric { name: "test error %".to_string(), value: percent(first + rest, all.len()) },
                 equivariance_error: probe::image::invariance(forward, group, &probe_images, exact_untrained),
-                poses: Poses {
-                    canonical: in_pose(canonical)?,
-                    random: in_pose(random)?,
-                    outside: in_pose(outside)?,
-                },
+                poses: Poses { canonical: in_pose(canonical)?, random: in_pose(random)?, outside: in_pose(outside)? },
             })
         })
     }

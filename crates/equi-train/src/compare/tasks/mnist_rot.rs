@@ -7,9 +7,7 @@ use burn::tensor::Device;
 
 use super::images::{ImageTrials, Shape, Source, mirrored};
 use crate::compare::results::{ArmSummary, Domain};
-use crate::compare::{
-    ARMS, Arm, CompareError, Growth, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials, view,
-};
+use crate::compare::{ARMS, Arm, CompareError, Growth, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials, view};
 use crate::data::mnist;
 use crate::data::rotated::{Pose, RotatedMnist, Side, TEST, TRAINING};
 use crate::data::{DataError, Images};

@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use equi_core::group::C8;
 use equi_core::resample::{resample_host, rotation_inverse};
-use rand::Rng;
+use rand::RngExt;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
@@ -42,30 +42,47 @@ impl OwnImages {
     ///
     /// When the images cannot be used, or differ in their classes.
     pub fn read(name: &str, train: &Path, test: &Path, side: Option<usize>) -> Result<Self, CompareError> {
-        let [train, test] = [(train, "training"), (test, "test")].map(|(path, _)| files::read(path, side).map(|data| (path, data)));
+        let [train, test] =
+            [(train, "training"), (test, "test")].map(|(path, _)| files::read(path, side).map(|data| (path, data)));
         let ((train_path, train), (test_path, test)) = (train?, test?);
-        let own = |path: &Path, message: String| CompareError::Data(DataError::Own { path: path.to_path_buf(), message });
+        let own =
+            |path: &Path, message: String| CompareError::Data(DataError::Own { path: path.to_path_buf(), message });
         if train.classes != test.classes {
             let only = |a: &LabelledImages, b: &LabelledImages| {
                 a.classes.iter().find(|class| !b.classes.contains(class)).cloned().unwrap_or_default()
             };
-            let (missing, where_) = if only(&train, &test).is_empty() { (only(&test, &train), train_path) } else { (only(&train, &test), test_path) };
-            return Err(own(where_, format!("class `{missing}` is missing: training and test images must have the same classes")));
+            let (missing, where_) = if only(&train, &test).is_empty() {
+                (only(&test, &train), train_path)
+            } else {
+                (only(&train, &test), test_path)
+            };
+            return Err(own(
+                where_,
+                format!("class `{missing}` is missing: training and test images must have the same classes"),
+            ));
         }
         let sides = [&train, &test].map(|data| data.images.width());
         if sides[0] != sides[1] {
-            return Err(own(test_path, format!(
-                "test images lie in squares of {0} x {0} pixels and training images of {1} x {1}: give a `side` that all are scaled to",
-                sides[1], sides[0]
-            )));
+            return Err(own(
+                test_path,
+                format!(
+                    "test images lie in squares of {0} x {0} pixels and training images of {1} x {1}: give a `side` that all are scaled to",
+                    sides[1], sides[0]
+                ),
+            ));
         }
         if train.images.len() < FEWEST {
-            return Err(own(train_path, format!("{} training images are too few: there must be {FEWEST} at least", train.images.len())));
+            return Err(own(
+                train_path,
+                format!("{} training images are too few: there must be {FEWEST} at least", train.images.len()),
+            ));
         }
         let about = format!(
-            "which of {} classes is it? ({} training and {} test images, {2} x {2})",
-            train.classes.len(), train.images.len(), test.images.len(),
-            2 = sides[0]
+            "which of {} classes is it? ({} training and {} test images, {side} x {side})",
+            train.classes.len(),
+            train.images.len(),
+            test.images.len(),
+            side = sides[0]
         );
         Ok(Self { name: name.to_string(), about, train, test, symmetry: Symmetry::Planar { group: C8, flips: 0.0 } })
     }
@@ -120,7 +137,8 @@ impl Task for OwnImages {
     /// As for `mnist-rot`, with up to three sizes, each a quarter of the next; the largest is that of the data.
     fn recipe(&self, preset: Preset, _model: Option<&str>) -> Recipe {
         let all = self.train.images.len();
-        let mut sizes: Vec<usize> = [all / 16, all / 4, all].into_iter().filter(|&size| size >= 2 * FEWEST || size == all).collect();
+        let mut sizes: Vec<usize> =
+            [all / 16, all / 4, all].into_iter().filter(|&size| size >= 2 * FEWEST || size == all).collect();
         let (seeds, steps_per_100, epochs, batch_size) = match preset {
             Preset::Smoke => (1, 17, 4, 8),
             Preset::Quick => (2, 120, 10, 32),
@@ -160,7 +178,14 @@ impl Task for OwnImages {
         let mirrored = mirrored(&turned, 0..few);
         let poses = [None, Some(turned), Some(mirrored)];
         let source = self.train.images.clone();
-        Ok(Box::new(ImageTrials { source, shape: self.shape(), test, poses, plan: plan.clone(), device: device.clone() }))
+        Ok(Box::new(ImageTrials {
+            source,
+            shape: self.shape(),
+            test,
+            poses,
+            plan: plan.clone(),
+            device: device.clone(),
+        }))
     }
 }
 

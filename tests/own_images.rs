@@ -1,0 +1,132 @@
+//! A study of the user's own images, and what can be wrong with it.
+#![cfg(feature = "flex")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use image::{GrayImage, Luma};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Hooks and crosses of some pixels, each with noise of its own: six training and four test images of each.
+fn data() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (part, count, seed) in [("train", 12u32, 1u32), ("test", 6, 100)] {
+        for (class, cross) in [("cross", true), ("hook", false)] {
+            let inside = folder.path().join(part).join(class);
+            fs::create_dir_all(&inside).unwrap();
+            for number in 0..count {
+                let image = GrayImage::from_fn(9, 9, |x, y| {
+                    let ink = if cross { x == 4 || y == 4 } else { (x == 4 && y > 3) || (y == 4 && x > 3) };
+                    let noise = (x * 31 + y * 17 + (number + seed) * 13) % 23;
+                    Luma([if ink { 200 } else { 0 } + noise as u8])
+                });
+                image.save(inside.join(format!("{number}.png"))).unwrap();
+            }
+        }
+    }
+    folder
+}
+
+const STUDY: &str = "# Two shapes.
+[images]
+train = \"train\"
+test = \"test\"
+
+[study]
+preset = \"smoke\"
+arms = [\"plain\", \"equivariant\"]
+sizes = [20]
+seeds = 2
+group = \"C4\"
+";
+
+fn compare(folder: &Path, study: &str, options: &[&str]) -> Output {
+    let file = folder.join("shapes.toml");
+    fs::write(&file, study).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_equi"))
+        .args(["compare", "shapes.toml", "--device", "flex"])
+        .args(options)
+        .current_dir(folder)
+        .env_remove("BURN_DEVICE")
+        .output()
+        .expect("the command starts")
+}
+
+#[track_caller]
+fn fails(output: &Output, code: i32, words: &[&str]) {
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    for word in words {
+        assert!(message.contains(word), "no `{word}` in: {message}");
+    }
+}
+
+#[test]
+fn own_images_are_compared() {
+    let folder = data();
+    let output = compare(folder.path(), STUDY, &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let out = folder.path().join("runs/shapes-smoke");
+    let results: Value = serde_json::from_str(&fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
+    assert_eq!(results["task"], "shapes");
+    assert!(results["data"].as_str().unwrap().starts_with("training images: 12 cross, 12 hook (SHA-256 "));
+    assert!(
+        results["command"]
+            .as_str()
+            .unwrap()
+            .starts_with("equi compare shapes.toml --preset smoke --arms plain,equivariant")
+    );
+    let cells = results["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 4);
+    for cell in cells {
+        let exact = cell["equivariance_error"]["exact"].as_f64().unwrap();
+        assert_eq!(exact < 1e-4, cell["arm"] == "equivariant", "{cell}");
+        assert!((0.0..=100.0).contains(&cell["poses"]["random"].as_f64().unwrap()));
+    }
+    assert!(fs::read_to_string(out.join("report.html")).unwrap().contains("12 cross, 12 hook"));
+
+    // The same again is found finished; with another image it is another study.
+    assert!(compare(folder.path(), STUDY, &[]).status.success());
+    let image = folder.path().join("train/hook/0.png");
+    GrayImage::from_fn(9, 9, |x, _| Luma([if x == 4 { 255 } else { 0 }])).save(image).unwrap();
+    fails(&compare(folder.path(), STUDY, &[]), 1, &["another comparison (different: data)"]);
+
+    // What the command says goes before what the file says.
+    let output = compare(folder.path(), STUDY, &["--seeds", "1", "--arms", "plain", "--out", "other"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let other: Value =
+        serde_json::from_str(&fs::read_to_string(folder.path().join("other/results.json")).unwrap()).unwrap();
+    assert_eq!(other["cells"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn what_is_wrong_with_a_study_is_shown_where_it_stands() {
+    let folder = data();
+    let with = |from: &str, to: &str| {
+        assert!(STUDY.contains(from));
+        compare(folder.path(), &STUDY.replace(from, to), &[])
+    };
+    fails(&with("seeds = 2", "seed = 2"), 2, &["shapes.toml", "line 10", "unknown field `seed`", "seeds"]);
+    fails(&with("seeds = 2", "seeds = \"two\""), 2, &["line 10", "invalid type"]);
+    fails(&with("seeds = 2", "seeds = "), 2, &["line 10"]);
+    fails(
+        &with("[20]", "[20, 99]"),
+        2,
+        &["line 9", "99 training images were asked for, and there are 24", "sizes = [20, 99]"],
+    );
+    fails(&with("\"C4\"", "\"K4\""), 2, &["line 11", "K4", "group ="]);
+    fails(&with("\"plain\",", "\"plane\","), 2, &["line 8", "no arm `plane`", "equivariant"]);
+    fails(&with("\"smoke\"", "\"fast\""), 2, &["line 7", "no preset `fast`"]);
+    fails(&with("test = \"test\"", "test = \"tests\""), 2, &["line 4", "tests does not exist"]);
+    fails(&with("test = \"test\"", "test = \"test\"\nside = 3"), 2, &["line 5", "a side of 3 pixels", "9 to 257"]);
+    fails(&with("group", "flips = 1.5\ngroup"), 2, &["line 11", "1.5 is not a probability"]);
+    fails(&with("group", "learning_rate = 0\ngroup"), 2, &["line 11"]);
+    fails(&with("[images]", "[pictures]"), 2, &["line 2", "unknown field `pictures`"]);
+
+    fs::rename(folder.path().join("test/hook"), folder.path().join("test/hooks")).unwrap();
+    fails(&compare(folder.path(), STUDY, &[]), 1, &["class `hook` is missing"]);
+    let missing = Command::new(env!("CARGO_BIN_EXE_equi")).args(["compare", "none.toml"]).output().unwrap();
+    fails(&missing, 2, &["none.toml cannot be read"]);
+}
