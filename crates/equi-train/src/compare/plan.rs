@@ -257,7 +257,13 @@ impl Plan {
 
     /// The cells, by size, then seed, then arm, so that a run that is stopped early has compared something.
     pub fn cells(&self) -> Vec<CellPlan> {
-        let arms: Vec<Arm> = self.arms.iter().filter_map(|summary| Arm::named(&summary.name)).collect();
+        self.cells_among(&ARMS)
+    }
+
+    /// The same, where arms are those of a task.
+    pub(super) fn cells_among(&self, known: &[Arm]) -> Vec<CellPlan> {
+        let named = |summary: &ArmSummary| known.iter().copied().find(|arm| arm.name == summary.name);
+        let arms: Vec<Arm> = self.arms.iter().filter_map(named).collect();
         let mut cells = Vec::new();
         for &train_size in &self.recipe.sizes {
             for seed in 0..self.recipe.seeds {

@@ -60,7 +60,7 @@ pub fn compare_on(task: &dyn Task, request: &Request, stop: &Stop) -> Result<Stu
     if let Some(results) = examine(&out, &plan, request.resume)? {
         return Ok(shown(results));
     }
-    let cells = plan.cells();
+    let cells = plan.cells_among(task.arms());
     let trials = task.open(&plan, request.data.as_deref(), &device.device)?;
     let folder = match Folder::open(&out, &plan, request.resume)? {
         Found::Work(folder) => folder,

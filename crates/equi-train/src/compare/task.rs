@@ -29,10 +29,10 @@ pub trait Task: Sync {
     fn domain(&self) -> Domain;
 
     /// The arms it has, in the order of the tables.
-    fn arms(&self) -> &'static [Arm];
+    fn arms(&self) -> &[Arm];
 
     /// The names of those that the presets `smoke` and `quick` have; `standard` and `paper` have all.
-    fn quick_arms(&self) -> &'static [&'static str];
+    fn quick_arms(&self) -> &[&'static str];
 
     /// What its data are, so that results tell which; none for the data of the repository, whose files are checked.
     fn data(&self) -> Option<String> {

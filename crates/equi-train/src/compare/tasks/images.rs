@@ -34,7 +34,7 @@ fn planar(symmetry: Symmetry) -> (Group, f64) {
 }
 
 /// What an arm does to its training images: rotations by any angle, and flips where the user asks for them; one of the frames.
-fn augmentation(arm: &Arm, symmetry: Symmetry) -> Augmentation {
+pub(super) fn augmentation(arm: &Arm, symmetry: Symmetry) -> Augmentation {
     let (group, flips) = planar(symmetry);
     match arm.view {
         View::Frames => among_frames(group.has_flips()),
@@ -170,7 +170,7 @@ impl<S: Source> Trials for ImageTrials<S> {
 }
 
 impl<S: Source> ImageTrials<S> {
-    fn train<M: Classifier>(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
+    pub(super) fn train<M: Classifier>(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
         let Work { cell, session, .. } = work;
         let recipe = &self.plan.recipe;
         let symmetry = self.plan.setting.symmetry;
