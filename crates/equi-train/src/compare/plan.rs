@@ -48,6 +48,8 @@ pub struct Request {
     pub out: Option<PathBuf>,
     /// Whether to go on with a run found in the output folder.
     pub resume: bool,
+    /// Whether to keep the trained weights, as `OUT/weights/ARM-nSIZE-sSEED.bpk`.
+    pub keep_weights: bool,
     /// Version of `equi`, with the commit of the source where it is known.
     pub version: String,
 }

@@ -89,6 +89,9 @@ pub fn compare_on(task: &dyn Task, request: &Request, stop: &Stop) -> Result<Stu
             Err(CompareError::Fit { source: FitError::Interrupted { .. }, .. }) => return Err(interrupted),
             other => other?,
         };
+        if request.keep_weights && result.status == CellStatus::Done {
+            folder.keep_weights(cell)?;
+        }
         folder.finish(cell, &result, &cells)?;
         progress.finished(cell, &result);
         finished.push(result);

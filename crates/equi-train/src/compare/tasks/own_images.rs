@@ -17,7 +17,7 @@ use super::images::{ImageTrials, Shape, Source, augmentation, mirrored};
 use crate::compare::cell::Work;
 use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain};
 use crate::compare::{
-    ARMS, Arm, CellPlan, CompareError, Growth, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials, View,
+    ARMS, Arm, CellPlan, Checked, CompareError, Growth, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials, View,
     view,
 };
 use crate::cost::parameters;
@@ -287,6 +287,10 @@ struct OwnTrials {
 impl Trials for OwnTrials {
     fn data_symmetry(&self) -> Result<Option<DataSymmetry>, CompareError> {
         self.trials.data_symmetry()
+    }
+
+    fn check(&self, arm: &Arm, weights: Option<&Path>) -> Result<Checked, CompareError> {
+        self.trials.check(arm, weights)
     }
 
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
