@@ -54,6 +54,16 @@ fn compare(folder: &Path, study: &str, options: &[&str]) -> Output {
         .expect("the command starts")
 }
 
+fn check(folder: &Path, options: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_equi"))
+        .args(["check", "shapes.toml", "--device", "flex"])
+        .args(options)
+        .current_dir(folder)
+        .env_remove("BURN_DEVICE")
+        .output()
+        .expect("the command starts")
+}
+
 #[track_caller]
 fn fails(output: &Output, code: i32, words: &[&str]) {
     let message = String::from_utf8_lossy(&output.stderr);
@@ -81,6 +91,8 @@ fn own_images_are_compared() {
     let cells = results["cells"].as_array().unwrap();
     assert_eq!(cells.len(), 4);
     for cell in cells {
+        let layers = cell["layers"].as_array().unwrap();
+        assert_eq!(layers[0]["layer"], "convolution 1");
         let exact = cell["equivariance_error"]["exact"].as_f64().unwrap();
         assert_eq!(exact < 1e-4, cell["arm"] == "equivariant", "{cell}");
         assert!((0.0..=100.0).contains(&cell["poses"]["random"].as_f64().unwrap()));
@@ -92,6 +104,24 @@ fn own_images_are_compared() {
     let image = folder.path().join("train/hook/0.png");
     GrayImage::from_fn(9, 9, |x, _| Luma([if x == 4 { 255 } else { 0 }])).save(image).unwrap();
     fails(&compare(folder.path(), STUDY, &[]), 1, &["another comparison (different: data)"]);
+
+    // The weights that are kept are those that were tested.
+    let output = compare(folder.path(), STUDY, &["--keep-weights", "--out", "kept"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (arm, exact) in [("plain", false), ("equivariant", true)] {
+        let weights = format!("kept/weights/{arm}-n20-s1.bpk");
+        let checked = check(folder.path(), &["--arm", arm, "--weights", &weights]);
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+        let line = text.lines().find(|line| line.starts_with("quarter turns")).expect("its error");
+        let error: f64 = line.split_whitespace().last().unwrap().parse().unwrap();
+        assert_eq!(error < 1e-4, exact, "{text}");
+        assert!(text.contains("convolution 1") && text.contains("Lie derivative"), "{text}");
+    }
+    let other = check(folder.path(), &["--arm", "plain", "--weights", "kept/weights/equivariant-n20-s0.bpk"]);
+    fails(&other, 2, &["--weights: kept/weights/equivariant-n20-s0.bpk is not usable"]);
+    fails(&check(folder.path(), &["--samples", "0"]), 2, &["--samples"]);
+    fails(&check(folder.path(), &["--arm", "magic"]), 2, &["no arm `magic`"]);
 
     // What the command says goes before what the file says.
     let output = compare(folder.path(), STUDY, &["--seeds", "1", "--arms", "plain", "--out", "other"]);

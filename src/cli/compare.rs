@@ -61,6 +61,9 @@ pub struct Compare {
     /// Go on with the unfinished run in the output folder
     #[arg(long)]
     resume: bool,
+    /// Keep the trained weights in the output folder, for `equi check`
+    #[arg(long)]
+    keep_weights: bool,
 }
 
 impl Compare {
@@ -81,6 +84,7 @@ impl Compare {
             data: self.data,
             out: self.out,
             resume: self.resume,
+            keep_weights: self.keep_weights,
             version: env!("EQUI_VERSION").to_string(),
         };
         let study = compare::compare(&request, &stop)?;

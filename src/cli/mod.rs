@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod compare;
 mod convert;
 mod data;
@@ -19,6 +20,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Check),
     Compare(Box<compare::Compare>),
     Convert(convert::Convert),
     Data(data::Data),
@@ -48,6 +50,7 @@ fn print(text: &str) -> Outcome {
 /// Parses the command line and does what it says.
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Check(check) => check.run(),
         Command::Compare(compare) => compare.run(),
         Command::Convert(convert) => convert.run(),
         Command::Data(data) => data.run(),

@@ -24,6 +24,8 @@ pub enum Network {
     Equivariant,
     /// None: a straight line, fitted in closed form.
     Linear,
+    /// One of the user's, with the name of its arm.
+    Own(&'static str),
 }
 
 /// How samples are shown to a network.

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 
-use super::results::{Cell, CellStatus, EquivarianceError, Metric, Poses};
+use super::results::{Cell, CellStatus, EquivarianceError, LayerError, Metric, Poses};
 use super::{CellPlan, CompareError, Plan};
 use crate::fit::{Epoch, Event, Outcome, Problem, Session, fit};
 use crate::memory::peak_rss_mib;
@@ -29,6 +29,8 @@ pub(super) struct Tested {
     pub equivariance_error: EquivarianceError,
     /// Its metric in three poses.
     pub poses: Poses,
+    /// Which of its layers are equivariant.
+    pub layers: Vec<LayerError>,
 }
 
 /// Trains `model` on `problem` as the recipe says, and gives the network of the best epoch to `test`, which gives none if it
@@ -64,6 +66,7 @@ pub(super) fn train_cell<P: Problem>(
                 metric: Some(tested.metric),
                 equivariance_error: Some(tested.equivariance_error),
                 poses: Some(tested.poses),
+                layers: tested.layers,
                 validation_curve: curve(&fitted.history),
                 best_epoch: fitted.best_epoch,
                 train_seconds: fitted.seconds,

@@ -4,6 +4,7 @@
 //! <out>/plan.json          what is compared; written first
 //!       cells/<cell>.json  a finished cell
 //!       checkpoints/<cell> the cell at work
+//!       weights/<cell>.bpk of trained cells, if they are to be kept
 //!       results.json ...   written last
 //! ```
 
@@ -24,6 +25,7 @@ const PLAN: &str = "plan.json";
 const LOCK: &str = ".lock";
 const CELLS: &str = "cells";
 const CHECKPOINTS: &str = "checkpoints";
+const WEIGHTS: &str = "weights";
 
 /// A folder that this process alone writes to, for as long as the value lives.
 pub(super) struct Folder {
@@ -97,6 +99,17 @@ impl Folder {
         }
         let checkpoints = self.checkpoints(cell);
         checkpoints.remove().map_err(|source| CompareError::Write { path: checkpoints.folder().to_path_buf(), source })
+    }
+
+    /// Keeps the weights of a cell that has been trained, those that it was tested with, under its name.
+    pub fn keep_weights(&self, cell: &CellPlan) -> Result<(), CompareError> {
+        let folder = self.path.join(WEIGHTS);
+        let failed = |source| CompareError::Write { path: folder.clone(), source };
+        if let Some(weights) = self.checkpoints(cell).best().map_err(failed)? {
+            fs::create_dir_all(&folder).map_err(failed)?;
+            fs::copy(weights, folder.join(format!("{cell}.bpk"))).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Where a cell keeps its checkpoints, together with the cells that are trained in the same way.

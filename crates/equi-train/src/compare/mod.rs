@@ -14,6 +14,7 @@ pub mod stats;
 
 mod arm;
 mod cell;
+mod check;
 mod error;
 mod folder;
 mod plan;
@@ -26,9 +27,10 @@ mod tasks;
 mod view;
 
 pub use arm::{ARMS, Arm, Network, View, nearest_width};
+pub use check::{CheckRequest, Checked, check};
 pub use error::CompareError;
 pub use plan::{CellPlan, MatchBy, Plan, Preset, Request, Setting, Symmetry};
 pub use recipe::{Growth, Recipe};
 pub use run::{Study, compare, compare_on};
 pub use task::{TASKS, Task, Trials, task};
-pub use tasks::OwnImages;
+pub use tasks::{OwnArm, OwnImages};

@@ -48,6 +48,8 @@ pub struct Request {
     pub out: Option<PathBuf>,
     /// Whether to go on with a run found in the output folder.
     pub resume: bool,
+    /// Whether to keep the trained weights, as `OUT/weights/ARM-nSIZE-sSEED.bpk`.
+    pub keep_weights: bool,
     /// Version of `equi`, with the commit of the source where it is known.
     pub version: String,
 }
@@ -257,7 +259,13 @@ impl Plan {
 
     /// The cells, by size, then seed, then arm, so that a run that is stopped early has compared something.
     pub fn cells(&self) -> Vec<CellPlan> {
-        let arms: Vec<Arm> = self.arms.iter().filter_map(|summary| Arm::named(&summary.name)).collect();
+        self.cells_among(&ARMS)
+    }
+
+    /// The same, where arms are those of a task.
+    pub(super) fn cells_among(&self, known: &[Arm]) -> Vec<CellPlan> {
+        let named = |summary: &ArmSummary| known.iter().copied().find(|arm| arm.name == summary.name);
+        let arms: Vec<Arm> = self.arms.iter().filter_map(named).collect();
         let mut cells = Vec::new();
         for &train_size in &self.recipe.sizes {
             for seed in 0..self.recipe.seeds {

@@ -128,6 +128,9 @@ pub struct Cell {
     /// Peak resident memory of the process while it worked on this cell, in MiB, data set and all; `null` where the
     /// operating system does not tell.
     pub peak_rss_mib: Option<f64>,
+    /// Layer by layer, after training; none where the network does not say what its layers are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerError>,
     /// Why the cell has no metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -170,6 +173,25 @@ pub struct DataSymmetry {
     pub ci95: [f64; 2],
     /// How likely so many are right by guessing.
     pub p_value: f64,
+}
+
+/// How far one layer of a trained network is from commuting with the group, relative to its output in the L2 norm: the largest over elements.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerError {
+    /// The layer.
+    pub layer: String,
+    /// Under elements that only exchange pixels, of the layer alone, on what it is given in the network; `null` if the group has none of these.
+    #[serde(with = "optional")]
+    pub exact: Option<f64>,
+    /// The same, of all layers up to this one.
+    #[serde(with = "optional")]
+    pub exact_so_far: Option<f64>,
+    /// Under the other elements, which need resampling, of the layer alone; `null` if the group has none of these.
+    #[serde(with = "optional")]
+    pub interpolated: Option<f64>,
+    /// What resampling alone does to what the layer is given: moved there and back.
+    #[serde(with = "optional")]
+    pub resampling_floor: Option<f64>,
 }
 
 /// How the training of a cell ended.
@@ -351,6 +373,7 @@ impl Cell {
             steps: 0,
             samples_per_second: 0.0,
             peak_rss_mib: None,
+            layers: Vec::new(),
             message: None,
         }
     }

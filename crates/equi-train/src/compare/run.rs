@@ -60,7 +60,7 @@ pub fn compare_on(task: &dyn Task, request: &Request, stop: &Stop) -> Result<Stu
     if let Some(results) = examine(&out, &plan, request.resume)? {
         return Ok(shown(results));
     }
-    let cells = plan.cells();
+    let cells = plan.cells_among(task.arms());
     let trials = task.open(&plan, request.data.as_deref(), &device.device)?;
     let folder = match Folder::open(&out, &plan, request.resume)? {
         Found::Work(folder) => folder,
@@ -89,6 +89,9 @@ pub fn compare_on(task: &dyn Task, request: &Request, stop: &Stop) -> Result<Stu
             Err(CompareError::Fit { source: FitError::Interrupted { .. }, .. }) => return Err(interrupted),
             other => other?,
         };
+        if request.keep_weights && result.status == CellStatus::Done {
+            folder.keep_weights(cell)?;
+        }
         folder.finish(cell, &result, &cells)?;
         progress.finished(cell, &result);
         finished.push(result);

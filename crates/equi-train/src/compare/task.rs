@@ -6,7 +6,7 @@ use burn::tensor::Device;
 
 use super::results::{ArmSummary, Cell, DataSymmetry, Domain};
 use super::tasks::{MnistRot, NBody};
-use super::{Arm, CellPlan, CompareError, Plan, Preset, Recipe, Setting, Symmetry};
+use super::{Arm, CellPlan, Checked, CompareError, Plan, Preset, Recipe, Setting, Symmetry};
 use crate::fit::Session;
 
 /// All tasks.
@@ -29,10 +29,10 @@ pub trait Task: Sync {
     fn domain(&self) -> Domain;
 
     /// The arms it has, in the order of the tables.
-    fn arms(&self) -> &'static [Arm];
+    fn arms(&self) -> &[Arm];
 
     /// The names of those that the presets `smoke` and `quick` have; `standard` and `paper` have all.
-    fn quick_arms(&self) -> &'static [&'static str];
+    fn quick_arms(&self) -> &[&'static str];
 
     /// What its data are, so that results tell which; none for the data of the repository, whose files are checked.
     fn data(&self) -> Option<String> {
@@ -79,6 +79,18 @@ pub trait Trials {
     ///
     /// When the samples cannot be had.
     fn data_symmetry(&self) -> Result<Option<DataSymmetry>, CompareError>;
+
+    /// How equivariant the network of an arm is on the test samples, with the weights in a file or those that training begins with.
+    ///
+    /// # Errors
+    ///
+    /// When the weights cannot be used, or the task has no layers to tell apart.
+    fn check(&self, arm: &Arm, _weights: Option<&Path>) -> Result<Checked, CompareError> {
+        Err(CompareError::Request(format!(
+            "the network of {} does not say what its layers are, so there is nothing to check layer by layer; its error is in the results of a study",
+            arm.name
+        )))
+    }
 
     /// Trains and tests one cell. `progress` hears of every optimiser step, counted from 1.
     ///

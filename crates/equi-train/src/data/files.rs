@@ -84,12 +84,7 @@ pub fn read(path: &Path, side: Option<usize>) -> Result<LabelledImages, DataErro
     }
     let side = working_side(longest);
     let pixels: Vec<f32> = reads.par_iter().flat_map_iter(|read| centred(read, side)).collect();
-    let mut digest = Sha256::new();
-    digest.update((side as u64).to_le_bytes());
-    pixels.iter().for_each(|value| digest.update(value.to_le_bytes()));
-    digest.update(&labels);
-    let digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(LabelledImages { images: Images::new(pixels, labels, side, side)?, classes, digest })
+    Ok(LabelledImages::new(Images::new(pixels, labels, side, side)?, classes))
 }
 
 /// The smallest side, of `longest` pixels at least, that halving twice keeps centred: pooling with a stride of 2 keeps the symmetry of 4 k + 1 pixels.
@@ -233,6 +228,27 @@ fn numbers(archive: &mut npyz::npz::NpzArchive<BufReader<File>>, name: &str) -> 
 }
 
 impl LabelledImages {
+    /// Images whose labels are numbers of `classes`.
+    ///
+    /// # Panics
+    ///
+    /// If a label has no class.
+    pub fn new(images: Images, classes: Vec<String>) -> Self {
+        assert!(
+            images.labels().iter().all(|&label| usize::from(label) < classes.len()),
+            "labels must be below {}, the number of classes",
+            classes.len()
+        );
+        let mut digest = Sha256::new();
+        [images.height(), images.width()].iter().for_each(|side| digest.update((*side as u64).to_le_bytes()));
+        for at in 0..images.len() {
+            images.image(at).iter().for_each(|value| digest.update(value.to_le_bytes()));
+        }
+        digest.update(images.labels());
+        let digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { images, classes, digest }
+    }
+
     /// Images of every class, by the names of the classes.
     pub fn counts(&self) -> BTreeMap<&str, usize> {
         let mut counts = BTreeMap::new();

@@ -91,6 +91,16 @@ impl Checkpoints {
         }
     }
 
+    /// The file with the weights of the best epoch, of the newest checkpoint; none when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub fn best(&self) -> io::Result<Option<PathBuf>> {
+        let newest = self.epochs()?.into_iter().max();
+        Ok(newest.map(|epoch| self.folder.join(format!("{epoch:05}")).join("best.bpk")))
+    }
+
     pub(super) fn save<M: Module>(
         &self,
         state: &State,

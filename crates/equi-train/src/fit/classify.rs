@@ -7,6 +7,9 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int};
 
+use equi_core::check::NamedLayer;
+use equi_core::group::Group;
+
 use super::{Problem, Score};
 use crate::augment::Augmentation;
 use crate::data::Images;
@@ -19,6 +22,12 @@ pub trait Classifier: Module {
     /// - images: `[batch, channels, height, width]`
     /// - output: `[batch, classes]`
     fn forward(&self, images: Tensor<4>) -> Tensor<2>;
+
+    /// The network as maps of feature fields of `group`, one after the other, for [`check::layers`](equi_core::check::layers): which of them breaks the
+    /// symmetry? None where a network does not say.
+    fn field_layers(&self, _group: Group) -> Vec<NamedLayer<'_>> {
+        Vec::new()
+    }
 }
 
 /// Images to train on, images to validate on, and how the former are varied.

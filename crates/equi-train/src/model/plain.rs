@@ -166,6 +166,10 @@ impl Classifier for PlainCnn {
         }
         self.head.forward(maximum_over_pixels(features))
     }
+
+    fn field_layers(&self, group: Group) -> Vec<NamedLayer<'_>> {
+        self.layers(group)
+    }
 }
 
 /// A parameter drawn from a normal distribution with mean 0.

@@ -228,6 +228,10 @@ impl Classifier for SteerableCnn {
         }
         self.head.forward(maximum_over_pixels(features))
     }
+
+    fn field_layers(&self, _group: Group) -> Vec<NamedLayer<'_>> {
+        self.layers()
+    }
 }
 
 /// A [`SteerableCnn`] for inference, made of plain Burn modules; see [`SteerableCnn::export`].

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{
     digest::{ArmDigest, posed_size, poses, train_seconds},
+    layers::layers,
     number::{self, capital, count, duration, enumeration, typeset},
     plot::{self, Plot},
     words::words,
@@ -58,6 +59,7 @@ fn write_page(page: &mut String, results: &Results, name: &str) -> std::fmt::Res
     page.push_str("<h2>Equivariance</h2>\n");
     equivariance(page, results)?;
     plots(page, plot::equivariance(results))?;
+    layers(page, results)?;
 
     let curves = plot::validation(results, name);
     if !curves.is_empty() {
@@ -371,7 +373,7 @@ fn legend(page: &mut String, results: &Results) -> std::fmt::Result {
 }
 
 /// The shape and colour of an arm, as in the plots.
-fn key(results: &Results, arm: &str) -> String {
+pub(super) fn key(results: &Results, arm: &str) -> String {
     let style = plot::style(results, arm);
     let points: Vec<String> = plot::outline(style, 12.0).iter().map(|(x, y)| format!("{x},{y}")).collect();
     format!(
@@ -533,7 +535,7 @@ fn cells(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
     Ok(())
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -3,6 +3,7 @@
 
 mod digest;
 mod html;
+mod layers;
 mod number;
 mod plot;
 mod rows;

@@ -63,6 +63,7 @@ pub(super) fn sample(seeds: u64) -> Results {
                     samples_per_second: *speed,
                     peak_rss_mib: Some(412.5),
                     poses: None,
+                    layers: Vec::new(),
                     message: None,
                 });
             }

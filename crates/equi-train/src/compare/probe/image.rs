@@ -2,9 +2,10 @@
 
 use burn::Tensor;
 use equi_core::action::image::act;
+use equi_core::check::{self, LayerReport, LayerReports, NamedLayer};
 use equi_core::group::{Element, Group};
 
-use crate::compare::results::EquivarianceError;
+use crate::compare::results::{EquivarianceError, LayerError};
 use crate::compare::stats::largest;
 
 /// `|f(g.x) - f(x)| / |f(x)|`, the largest over the quarter turns and flips in `group`, which only exchange pixels; none if
@@ -31,6 +32,30 @@ pub fn invariance(
         rotation_45: Some(relative(forward(turned), forward(images.clone()))),
         resampling_floor_45: Some(relative(back.flatten::<2>(1, 3), images.clone().flatten::<2>(1, 3))),
     }
+}
+
+/// Images on which layers are measured: each is measured again for all that come after it.
+const FEW: usize = 8;
+
+/// The errors of every layer of a network, for the elements of `group`, on the first of the images.
+pub fn layers(network: &[NamedLayer], group: Group, images: &Tensor<4>) -> Vec<LayerError> {
+    if network.is_empty() {
+        return Vec::new();
+    }
+    let few = images.clone().narrow(0, 0, images.dims()[0].min(FEW));
+    let LayerReports(reports) = check::layers(network, group, few);
+    let error = |report: LayerReport| {
+        let LayerReport { name, own, accumulated } = report;
+        let floor = own.interpolated.iter().map(|error| error.resampling_floor).reduce(largest);
+        LayerError {
+            layer: name,
+            exact: (!own.exact.is_empty()).then(|| own.exact_error()),
+            exact_so_far: (!accumulated.exact.is_empty()).then(|| accumulated.exact_error()),
+            interpolated: (!own.interpolated.is_empty()).then(|| own.interpolated_error()),
+            resampling_floor: floor,
+        }
+    };
+    reports.into_iter().map(error).collect()
 }
 
 fn relative(moved: Tensor<2>, reference: Tensor<2>) -> f64 {

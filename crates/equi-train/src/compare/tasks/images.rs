@@ -1,6 +1,11 @@
 //! What tasks on images have in common: their networks, their augmentations, and how a cell is trained and tested.
 
+use std::path::Path;
+
+use burn::store::ModuleRecord;
 use burn::tensor::Device;
+use equi_core::FieldType;
+use equi_core::check::{FieldFn, layers, local};
 
 use crate::augment::Augmentation;
 use crate::compare::cell::{Tested, Work, train_cell};
@@ -8,7 +13,7 @@ use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Metric, Poses};
 use crate::compare::symmetry::{self, features};
 use crate::compare::view::image::{among_frames, answers, passes, posed};
 use crate::compare::{
-    Arm, CellPlan, CompareError, MatchBy, Network, Plan, Setting, Symmetry, Trials, View, nearest_width, probe,
+    Arm, CellPlan, Checked, CompareError, MatchBy, Network, Plan, Setting, Symmetry, Trials, View, nearest_width, probe,
 };
 use crate::cost::parameters;
 use crate::data::{DataError, Images};
@@ -34,7 +39,7 @@ fn planar(symmetry: Symmetry) -> (Group, f64) {
 }
 
 /// What an arm does to its training images: rotations by any angle, and flips where the user asks for them; one of the frames.
-fn augmentation(arm: &Arm, symmetry: Symmetry) -> Augmentation {
+pub(super) fn augmentation(arm: &Arm, symmetry: Symmetry) -> Augmentation {
     let (group, flips) = planar(symmetry);
     match arm.view {
         View::Frames => among_frames(group.has_flips()),
@@ -157,6 +162,20 @@ impl<S: Source> Trials for ImageTrials<S> {
         Ok(symmetry::score("rotations", images.len(), features))
     }
 
+    fn check(&self, arm: &Arm, weights: Option<&Path>) -> Result<Checked, CompareError> {
+        let (group, _) = planar(self.plan.setting.symmetry);
+        let (steerable, plain) = self.shape.networks(group, self.plan.setting.matched_by, &self.device)?;
+        match arm.network {
+            Network::Equivariant => {
+                self.checked(arm, self.shape.built(steerable, 0, &self.device)?, &steerable, weights)
+            }
+            Network::Plain => self.checked(arm, plain.init(0, &self.device), &plain, weights),
+            Network::Linear | Network::Own(_) => {
+                Err(CompareError::Request(format!("--arm: {} has no layers that this can tell apart", arm.name)))
+            }
+        }
+    }
+
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
         let work = Work { cell, plan: &self.plan, device: &self.device, session, progress };
         let (group, _) = planar(self.plan.setting.symmetry);
@@ -170,7 +189,47 @@ impl<S: Source> Trials for ImageTrials<S> {
 }
 
 impl<S: Source> ImageTrials<S> {
-    fn train<M: Classifier>(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
+    /// A network as it is, or with the weights of a file.
+    fn checked<M: Classifier>(
+        &self,
+        arm: &Arm,
+        model: M,
+        called: &impl std::fmt::Display,
+        weights: Option<&Path>,
+    ) -> Result<Checked, CompareError> {
+        let (group, flips) = planar(self.plan.setting.symmetry);
+        let mut model = model.valid();
+        if let Some(path) = weights {
+            let unreadable = |message: String| {
+                CompareError::Request(format!(
+                    "--weights: {} is not usable ({message}); give a file that `equi compare --keep-weights` left for this arm, group and task",
+                    path.display()
+                ))
+            };
+            let record = ModuleRecord::load(path).map_err(|error| unreadable(error.to_string()))?;
+            model = model.try_load_record(record).map_err(|error| unreadable(error.to_string()))?;
+        }
+        let (images, _) = self.test.batch(&positions(self.test.len()), &self.device);
+        let forward =
+            |images| answers(arm.view, group.has_flips(), flips > 0.0, images, |images| model.forward(images));
+        let scalars = |count| FieldType::trivial(group, count);
+        let map = FieldFn::new(scalars(1), scalars(self.shape.classes), &self.device, images.dtype(), |images| {
+            forward(images).unsqueeze_dims(&[2, 3])
+        });
+        Ok(Checked {
+            what: format!(
+                "{}: {called}, {}; {group}, {} test images",
+                arm.name,
+                weights.map_or("before training, seed 0".to_string(), |path| format!("weights of {}", path.display())),
+                self.test.len()
+            ),
+            error: probe::image::invariance(forward, group, &images, None),
+            local: local(&map, images.clone()),
+            layers: layers(&model.field_layers(group), group, images),
+        })
+    }
+
+    pub(super) fn train<M: Classifier>(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
         let Work { cell, session, .. } = work;
         let recipe = &self.plan.recipe;
         let symmetry = self.plan.setting.symmetry;

@@ -39,12 +39,12 @@ impl Task for MnistRot {
         Domain::Images
     }
 
-    fn arms(&self) -> &'static [Arm] {
+    fn arms(&self) -> &[Arm] {
         let trained = ARMS.iter().take_while(|arm| arm.is_trained()).count();
         &ARMS[..trained]
     }
 
-    fn quick_arms(&self) -> &'static [&'static str] {
+    fn quick_arms(&self) -> &[&'static str] {
         &["plain", "augmented", "augmented-tta", "equivariant"]
     }
 

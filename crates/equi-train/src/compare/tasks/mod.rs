@@ -7,4 +7,4 @@ mod own_images;
 
 pub use mnist_rot::MnistRot;
 pub use nbody::NBody;
-pub use own_images::OwnImages;
+pub use own_images::{OwnArm, OwnImages};

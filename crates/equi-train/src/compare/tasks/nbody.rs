@@ -195,11 +195,11 @@ impl Task for NBody {
         Domain::Points
     }
 
-    fn arms(&self) -> &'static [Arm] {
+    fn arms(&self) -> &[Arm] {
         &ARMS
     }
 
-    fn quick_arms(&self) -> &'static [&'static str] {
+    fn quick_arms(&self) -> &[&'static str] {
         &["plain", "augmented", "augmented-tta", "equivariant", "canonical", "linear"]
     }
 
@@ -402,6 +402,7 @@ impl Systems {
                 random: error(&turned)?,
                 outside: error(&far)?,
             },
+            layers: Vec::new(),
         })
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use equi_core::group::C8;
@@ -11,18 +13,23 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
-use super::images::{ImageTrials, Shape, Source, mirrored};
-use crate::compare::results::{ArmSummary, Domain};
-use crate::compare::{ARMS, Arm, CompareError, Growth, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials, view};
+use super::images::{ImageTrials, Shape, Source, augmentation, mirrored};
+use crate::compare::cell::Work;
+use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain};
+use crate::compare::{
+    ARMS, Arm, CellPlan, Checked, CompareError, Growth, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials,
+    View, view,
+};
+use crate::cost::parameters;
 use crate::data::files::{self, LabelledImages};
 use crate::data::{DataError, Images};
-use crate::fit::Schedule;
+use crate::fit::{Classifier, Schedule, Session};
 use crate::seed::{Purpose, stream};
 
 /// Fewest training images: a fifth of them choose the epoch.
 const FEWEST: usize = 10;
 
-/// Which class is it? On images of the user's, of folders or arrays ([`files`]).
+/// Which class is it? On images of the user's, of folders or arrays ([`files`]), with the arms of `mnist-rot` and networks of the user's.
 ///
 /// Training images are taken in an order of their own for every seed, the same ones first whatever their number; test images as they are. The three
 /// poses are these: as they are, turned about the middle by a random angle each, and these mirrored. What turns out of the image is lost, and zeros come in.
@@ -32,59 +39,142 @@ pub struct OwnImages {
     about: String,
     train: LabelledImages,
     test: LabelledImages,
-    symmetry: Symmetry,
+    arms: Vec<Arm>,
+    quick_arms: Vec<&'static str>,
+    own: Vec<Arc<OwnArm>>,
+}
+
+type Contestant = dyn Fn(&Setting, &Device) -> ArmSummary + Send + Sync;
+type Train = dyn Fn(&ImageTrials<Images>, Work<'_>) -> Result<Cell, CompareError> + Send + Sync;
+
+/// A network of the user's as an arm: what it is called, whether its training images are augmented, and how it is made.
+pub struct OwnArm {
+    arm: Arm,
+    contestant: Box<Contestant>,
+    train: Box<Train>,
+}
+
+impl OwnArm {
+    /// An arm that is called `name` and does what `about` says, with the network that `build` makes for a seed, on a device that keeps gradients.
+    /// `flops` are the operations of one forward pass of one image, for the costs in the report; `augmented` turns training images at random.
+    ///
+    /// The network sees images `[batch, 1, side, side]` and gives logits `[batch, classes]`, in the order of the labels.
+    pub fn new<M: Classifier + 'static>(
+        name: &'static str,
+        about: &'static str,
+        augmented: bool,
+        flops: u64,
+        build: impl Fn(u64, &Device) -> M + Send + Sync + 'static,
+    ) -> Self {
+        let arm = Arm { name, about, network: Network::Own(name), augmented, view: View::AsIs };
+        let build = Arc::new(build);
+        let made = build.clone();
+        let contestant = move |setting: &Setting, device: &Device| ArmSummary {
+            name: name.to_string(),
+            model: about.to_string(),
+            parameters: parameters(&made(0, device)),
+            flops_per_sample: flops,
+            test_flops_per_sample: Some(flops),
+            training_flops_per_sample: Some(3 * flops),
+            augmentation: augmentation(&arm, setting.symmetry).to_string(),
+        };
+        let train = move |trials: &ImageTrials<Images>, work: Work<'_>| {
+            trials.train(build(work.cell.seed, &trials.device), work)
+        };
+        Self { arm, contestant: Box::new(contestant), train: Box::new(train) }
+    }
+}
+
+impl fmt::Debug for OwnArm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.arm.fmt(f)
+    }
 }
 
 impl OwnImages {
-    /// A task called `name` on the images in `train` and `test`, scaled to `side` where one is given; the group is C8, and nothing is flipped.
+    /// A task called `name` on the images in `train` and `test`, scaled to `side` where one is given.
     ///
     /// # Errors
     ///
-    /// When the images cannot be used, or differ in their classes.
+    /// When the images cannot be used, or differ in their classes or sizes.
     pub fn read(name: &str, train: &Path, test: &Path, side: Option<usize>) -> Result<Self, CompareError> {
-        let [train, test] =
-            [(train, "training"), (test, "test")].map(|(path, _)| files::read(path, side).map(|data| (path, data)));
-        let ((train_path, train), (test_path, test)) = (train?, test?);
-        let own =
-            |path: &Path, message: String| CompareError::Data(DataError::Own { path: path.to_path_buf(), message });
+        let [a, b] = [train, test].map(|path| files::read(path, side));
+        Self::of(name, (train, a?), (test, b?))
+    }
+
+    /// The same on images that are in memory, squares of `4 k + 1` pixels.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn new(name: &str, train: LabelledImages, test: LabelledImages) -> Result<Self, CompareError> {
+        Self::of(name, (Path::new("training images"), train), (Path::new("test images"), test))
+    }
+
+    fn of(
+        name: &str,
+        (train_path, train): (&Path, LabelledImages),
+        (test_path, test): (&Path, LabelledImages),
+    ) -> Result<Self, CompareError> {
+        let own = |path: &Path, message: String| {
+            Err(CompareError::Data(DataError::Own { path: path.to_path_buf(), message }))
+        };
         if train.classes != test.classes {
-            let only = |a: &LabelledImages, b: &LabelledImages| {
-                a.classes.iter().find(|class| !b.classes.contains(class)).cloned().unwrap_or_default()
+            let beyond = |a: &LabelledImages, b: &LabelledImages| {
+                a.classes.iter().find(|class| !b.classes.contains(class)).cloned()
             };
-            let (missing, where_) = if only(&train, &test).is_empty() {
-                (only(&test, &train), train_path)
-            } else {
-                (only(&train, &test), test_path)
+            let (path, problem) = match (beyond(&train, &test), beyond(&test, &train)) {
+                (Some(class), _) => (test_path, format!("class `{class}` is missing")),
+                (None, Some(class)) => (train_path, format!("class `{class}` is missing")),
+                (None, None) => (test_path, "classes are in another order".to_string()),
             };
-            return Err(own(
-                where_,
-                format!("class `{missing}` is missing: training and test images must have the same classes"),
-            ));
+            return own(path, format!("{problem}: training and test images must have the same classes"));
         }
-        let sides = [&train, &test].map(|data| data.images.width());
-        if sides[0] != sides[1] {
-            return Err(own(
-                test_path,
-                format!(
-                    "test images lie in squares of {0} x {0} pixels and training images of {1} x {1}: give a `side` that all are scaled to",
-                    sides[1], sides[0]
-                ),
-            ));
+        let sizes = [&train, &test].map(|data| [data.images.height(), data.images.width()]);
+        let [side, width] = sizes[0];
+        if sizes[0] != sizes[1] || side != width || side % 4 != 1 {
+            let message = format!(
+                "test images have {:?} pixels and training images {:?}, and all must be squares of one size, 4 k + 1 pixels; a `side` scales \
+                 files to one",
+                sizes[1], sizes[0]
+            );
+            return own(test_path, message);
         }
-        if train.images.len() < FEWEST {
-            return Err(own(
-                train_path,
-                format!("{} training images are too few: there must be {FEWEST} at least", train.images.len()),
-            ));
+        let (trained, tested) = (train.images.len(), test.images.len());
+        if trained < FEWEST || tested == 0 {
+            let few = format!(
+                "{trained} training and {tested} test images are too few: there must be {FEWEST} and 1 at least"
+            );
+            return own(train_path, few);
         }
-        let about = format!(
-            "which of {} classes is it? ({} training and {} test images, {side} x {side})",
-            train.classes.len(),
-            train.images.len(),
-            test.images.len(),
-            side = sides[0]
-        );
-        Ok(Self { name: name.to_string(), about, train, test, symmetry: Symmetry::Planar { group: C8, flips: 0.0 } })
+        let classes = train.classes.len();
+        Ok(Self {
+            name: name.to_string(),
+            about: format!(
+                "which of {classes} classes is it? ({trained} training and {tested} test images, {side} x {side})"
+            ),
+            train,
+            test,
+            arms: ARMS.iter().take_while(|arm| arm.is_trained()).copied().collect(),
+            quick_arms: vec!["plain", "augmented", "augmented-tta", "equivariant"],
+            own: Vec::new(),
+        })
+    }
+
+    /// With a network of the user's as an arm, too.
+    ///
+    /// # Errors
+    ///
+    /// If there is an arm of this name.
+    pub fn with_arm(mut self, arm: OwnArm) -> Result<Self, CompareError> {
+        let name = arm.arm.name;
+        if self.arms.iter().chain(&ARMS).any(|known| known.name == name) {
+            return Err(CompareError::Request(format!("there is an arm `{name}` already; choose another name")));
+        }
+        self.arms.push(arm.arm);
+        self.quick_arms.push(name);
+        self.own.push(Arc::new(arm));
+        Ok(self)
     }
 
     fn shape(&self) -> Shape {
@@ -105,13 +195,12 @@ impl Task for OwnImages {
         Domain::Images
     }
 
-    fn arms(&self) -> &'static [Arm] {
-        let trained = ARMS.iter().take_while(|arm| arm.is_trained()).count();
-        &ARMS[..trained]
+    fn arms(&self) -> &[Arm] {
+        &self.arms
     }
 
-    fn quick_arms(&self) -> &'static [&'static str] {
-        &["plain", "augmented", "augmented-tta", "equivariant"]
+    fn quick_arms(&self) -> &[&'static str] {
+        &self.quick_arms
     }
 
     fn data(&self) -> Option<String> {
@@ -127,7 +216,7 @@ impl Task for OwnImages {
     }
 
     fn symmetry(&self) -> Symmetry {
-        self.symmetry
+        Symmetry::Planar { group: C8, flips: 0.0 }
     }
 
     fn train_sizes(&self) -> (usize, usize) {
@@ -168,7 +257,10 @@ impl Task for OwnImages {
     }
 
     fn contestant(&self, arm: &Arm, setting: &Setting, device: &Device) -> Result<ArmSummary, CompareError> {
-        self.shape().contestant(arm, setting, device)
+        match self.own.iter().find(|own| own.arm == *arm) {
+            Some(own) => Ok((own.contestant)(setting, device)),
+            None => self.shape().contestant(arm, setting, device),
+        }
     }
 
     fn open(&self, plan: &Plan, _data: Option<&Path>, device: &Device) -> Result<Box<dyn Trials>, CompareError> {
@@ -176,16 +268,39 @@ impl Task for OwnImages {
         let few = view::posed(test.len());
         let turned = turned(&test, few);
         let mirrored = mirrored(&turned, 0..few);
-        let poses = [None, Some(turned), Some(mirrored)];
-        let source = self.train.images.clone();
-        Ok(Box::new(ImageTrials {
-            source,
+        let trials = ImageTrials {
+            source: self.train.images.clone(),
             shape: self.shape(),
             test,
-            poses,
+            poses: [None, Some(turned), Some(mirrored)],
             plan: plan.clone(),
             device: device.clone(),
-        }))
+        };
+        Ok(Box::new(OwnTrials { trials, own: self.own.clone() }))
+    }
+}
+
+/// Images in memory, and the user's arms.
+struct OwnTrials {
+    trials: ImageTrials<Images>,
+    own: Vec<Arc<OwnArm>>,
+}
+
+impl Trials for OwnTrials {
+    fn data_symmetry(&self) -> Result<Option<DataSymmetry>, CompareError> {
+        self.trials.data_symmetry()
+    }
+
+    fn check(&self, arm: &Arm, weights: Option<&Path>) -> Result<Checked, CompareError> {
+        self.trials.check(arm, weights)
+    }
+
+    fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
+        let Some(own) = self.own.iter().find(|own| own.arm == cell.arm) else {
+            return self.trials.run(cell, session, progress);
+        };
+        let Self { trials, .. } = self;
+        (own.train)(trials, Work { cell, plan: &trials.plan, device: &trials.device, session, progress })
     }
 }
 

@@ -1,0 +1,84 @@
+//! How equivariant the networks of a task are, layer by layer, without a study.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use equi_core::check::{LayerReports, LocalError};
+
+use super::plan::known_task;
+use super::results::EquivarianceError;
+use super::study_file::from_file;
+use super::{Arm, CompareError, Plan, Request, Task};
+use crate::device::resolve;
+
+/// What is checked.
+#[derive(Clone, Debug, Default)]
+pub struct CheckRequest {
+    /// The task, its group, device and data; what concerns training is not used.
+    pub of: Request,
+    /// Name of the arm whose network it is; `equivariant` if left out.
+    pub arm: Option<String>,
+    /// Weights of a study, kept with `--keep-weights`; those that training begins with if left out.
+    pub weights: Option<PathBuf>,
+    /// Test samples that it is checked on.
+    pub samples: usize,
+}
+
+/// What a check found.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The arm, its network, its weights, the group and the samples, in words.
+    pub what: String,
+    /// The errors of the whole network.
+    pub error: EquivarianceError,
+    /// Under small turns.
+    pub local: LocalError,
+    /// Those of its layers.
+    pub layers: LayerReports,
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, error, local, layers } = self;
+        writeln!(f, "{what}\n")?;
+        let mut line = |name: &str, value: Option<f64>| match value {
+            Some(value) => writeln!(f, "{name:<52}{value:>12.3e}"),
+            None => writeln!(f, "{name:<52}{:>12}", "-"),
+        };
+        line("quarter turns and flips, |f(g x) - f(x)| / |f(x)|", error.exact)?;
+        line("a turn by 45 degrees", error.rotation_45)?;
+        line("  what resampling alone does to the images", error.resampling_floor_45)?;
+        line("small turns, per radian (Lie derivative)", Some(local.relative))?;
+        line("  of the images themselves", Some(local.input))?;
+        line("  what resampling alone does to them", Some(local.resampling_floor))?;
+        write!(f, "\n{layers}")
+    }
+}
+
+/// Checks a network of a task.
+///
+/// # Errors
+///
+/// [`CompareError`]: names that mean nothing, data or weights that cannot be used.
+pub fn check(request: &CheckRequest) -> Result<Checked, CompareError> {
+    let of = &request.of;
+    if of.task.ends_with(".toml") {
+        let (task, of) = from_file(of)?;
+        return check_on(&task, &CheckRequest { of, ..request.clone() });
+    }
+    check_on(known_task(&of.task)?, request)
+}
+
+fn check_on(task: &dyn Task, request: &CheckRequest) -> Result<Checked, CompareError> {
+    let name = request.arm.as_deref().unwrap_or("equivariant");
+    let of = Request { arms: Some(vec![name.to_string()]), ..request.of.clone() };
+    if request.samples == 0 {
+        return Err(CompareError::Request("--samples: there is nothing to check on no sample".to_string()));
+    }
+    let device = resolve(of.device.as_deref())?;
+    let mut plan = Plan::new(task, &of, &device)?;
+    plan.recipe.test_size = plan.recipe.test_size.min(request.samples);
+    let arm: Arm = task.arms().iter().copied().find(|arm| arm.name == name).expect("a plan has arms of its task");
+    let trials = task.open(&plan, of.data.as_deref(), &device.device)?;
+    trials.check(&arm, request.weights.as_deref())
+}
