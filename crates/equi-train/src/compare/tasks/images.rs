@@ -264,6 +264,7 @@ impl<S: Source> ImageTrials<S> {
                 metric: Metric { name: "test error %".to_string(), value: percent(first + rest, all.len()) },
                 equivariance_error: probe::image::invariance(forward, group, &probe_images, exact_untrained),
                 poses: Poses { canonical: in_pose(canonical)?, random: in_pose(random)?, outside: in_pose(outside)? },
+                layers: probe::image::layers(&trained.field_layers(group), group, &probe_images),
             })
         })
     }

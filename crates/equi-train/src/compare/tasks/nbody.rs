@@ -292,6 +292,7 @@ impl Task for NBody {
                 (model, parameters(&config.init(device).expect(VALID)), flops)
             }
             Network::Linear => ("x + t v".to_string(), 1, LINEAR_FLOPS),
+            Network::Own(name) => unreachable!("nbody has no arm {name}"),
         };
         let training = if arm.is_trained() { 3 * flops_per_sample } else { 0 };
         Ok(ArmSummary {
@@ -362,6 +363,7 @@ impl Trials for Systems {
             },
             Network::Plain => self.train(plain(), work),
             Network::Linear => self.fit_line(cell),
+            Network::Own(name) => unreachable!("nbody has no arm {name}"),
         }
     }
 }
