@@ -10,15 +10,18 @@ use crate::compare::stats::mean;
 /// Tables for the arms that say what their layers are, with the most training samples, on average over the seeds.
 pub(super) fn layers(page: &mut String, results: &Results) -> std::fmt::Result {
     let Some(&size) = results.sizes().last() else { return Ok(()) };
-    let mut any = false;
+    let mut shown: Vec<Vec<&[LayerError]>> = Vec::new();
     for arm in &results.arms {
         let cells: Vec<&[LayerError]> =
             results.at(&arm.name, size).map(|cell| &cell.layers[..]).filter(|layers| !layers.is_empty()).collect();
         let Some(first) = cells.first() else { continue };
-        if !any {
+        if shown.is_empty() {
             page.push_str("<h3>Layer by layer</h3>\n");
         }
-        any = true;
+        // Arms that differ in tests alone have one network.
+        if shown.contains(&cells) {
+            continue;
+        }
         write!(
             page,
             "<details><summary>{}{}</summary>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">layer</th>\
@@ -39,8 +42,9 @@ pub(super) fn layers(page: &mut String, results: &Results) -> std::fmt::Result {
             page.push_str("</tr>\n");
         }
         page.push_str("</tbody></table></div>\n</details>\n");
+        shown.push(cells);
     }
-    if any {
+    if !shown.is_empty() {
         writeln!(
             page,
             "<p class=\"note\">How far every layer is from commuting with the group, relative to its output, the largest over the elements, with {} training \

@@ -6,7 +6,7 @@ use super::{
     words::words,
 };
 use crate::compare::{
-    results::{Cell, CellStatus, Results},
+    results::{ArmSummary, Cell, CellStatus, Results},
     stats::{Interval, Method, confidence, interval, mean, paired},
 };
 
@@ -283,6 +283,9 @@ fn symmetry(results: &Results) -> Option<String> {
     Some(sentence)
 }
 
+/// Networks that differ by more than this factor in what they are matched by are not.
+const FAR_FROM_MATCHED: f64 = 1.5;
+
 fn cost(results: &Results) -> Option<String> {
     let flops: Vec<String> = results
         .arms
@@ -298,8 +301,19 @@ fn cost(results: &Results) -> Option<String> {
         "flops" => "FLOPs",
         other => other,
     };
+    let quantity = |arm: &ArmSummary| match results.matched_by.as_str() {
+        "params" => arm.parameters as f64,
+        _ => arm.flops_per_sample as f64,
+    };
+    let trained: Vec<&ArmSummary> = results.arms.iter().filter(|arm| is_trained(results, &arm.name)).collect();
+    let others = trained.iter().filter(|arm| {
+        let ratio = quantity(arm) / quantity(trained[0]);
+        !(1.0 / FAR_FROM_MATCHED..=FAR_FROM_MATCHED).contains(&ratio)
+    });
+    let others: Vec<String> = others.map(|arm| arm.name.clone()).collect();
+    let but = if others.is_empty() { String::new() } else { format!(", but for {}", enumeration(&others)) };
     let mut sentence =
-        format!("The networks are matched by {matched}; a test sample costs {} MFLOPs", enumeration(&flops));
+        format!("The networks are matched by {matched}{but}; a test sample costs {} MFLOPs", enumeration(&flops));
     let speed = |name: &str| {
         let arm = results.arms.iter().find(|arm| arm.name == name)?;
         ArmDigest::new(results, arm).samples_per_second.filter(|&speed| speed > 0.0)
@@ -374,6 +388,15 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("not equivariant") && !text.contains("diverged") && !text.contains("NaN"), "{text}");
+        assert!(!text.contains(", but for"), "{text}");
+    }
+
+    #[test]
+    fn a_network_that_is_not_matched_is_named() {
+        let mut results = sample(3);
+        results.arms[1].parameters *= 2;
+        let text = verdict(&results);
+        assert!(text.contains(&format!("matched by parameters, but for {};", results.arms[1].name)), "{text}");
     }
 
     #[test]

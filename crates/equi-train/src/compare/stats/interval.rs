@@ -266,9 +266,10 @@ mod tests {
             move |values: &[f64]| by(method, values).map_or([f64::NEG_INFINITY, f64::INFINITY], |found| found.ends())
         };
         let (student, bootstrap) = (studentised(Method::StudentT), studentised(Method::BootstrapT));
-        let methods: [&(dyn Fn(&[f64]) -> [f64; 2] + Sync); 3] = [&student, &bootstrap, &percentile];
-        let laws: [(fn(&mut ChaCha8Rng) -> f64, f64); 2] =
-            [(|rng| rng.sample(StandardNormal), 0.0), (|rng| Exp1.sample(rng), 1.0)];
+        type IntervalOf = dyn Fn(&[f64]) -> [f64; 2] + Sync;
+        type Law = (fn(&mut ChaCha8Rng) -> f64, f64);
+        let methods: [&IntervalOf; 3] = [&student, &bootstrap, &percentile];
+        let laws: [Law; 2] = [(|rng| rng.sample(StandardNormal), 0.0), (|rng| Exp1.sample(rng), 1.0)];
         for count in [2, 3, 5, 8, 12, 20] {
             print!("//! | {count} |");
             for (law, truth) in laws {

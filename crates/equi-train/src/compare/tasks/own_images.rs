@@ -58,6 +58,8 @@ impl OwnArm {
     /// An arm that is called `name` and does what `about` says, with the network that `build` makes for a seed, on a device that keeps gradients.
     /// `flops` are the operations of one forward pass of one image, for the costs in the report; `augmented` turns training images at random.
     ///
+    /// It is not made to match the other networks in cost; the report says what it costs.
+    ///
     /// The network sees images `[batch, 1, side, side]` and gives logits `[batch, classes]`, in the order of the labels.
     pub fn new<M: Classifier + 'static>(
         name: &'static str,
