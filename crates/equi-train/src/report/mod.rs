@@ -10,6 +10,7 @@ mod rows;
 #[cfg(test)]
 mod sample;
 mod table;
+mod terminal;
 mod verdict;
 mod words;
 

@@ -4,7 +4,7 @@ use comfy_table::{Cell as Entry, CellAlignment, ColumnConstraint, Table, presets
 
 use super::{
     digest::{ArmDigest, posed_size, poses},
-    number,
+    number, terminal,
     words::words,
 };
 use crate::compare::{
@@ -60,9 +60,10 @@ pub fn table(results: &Results) -> String {
         table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     }
     format!(
-        "{}{errors}\nMean over the seeds [95 % confidence interval]; lower is better.\n\n{}{}{costs}\n\
+        "{}{errors}\nMean over the seeds [95 % confidence interval]; lower is better.\n\n{}{}{}{costs}\n\
          {}{}.\n",
         results.data_symmetry.as_ref().map(|score| wrapped(&super::data_symmetry(score)) + "\n").unwrap_or_default(),
+        terminal::plot(results),
         curves(results),
         posed(results, name),
         words.table_note,
@@ -71,7 +72,7 @@ pub fn table(results: &Results) -> String {
 }
 
 /// Lines of at most 80 characters.
-fn wrapped(text: &str) -> String {
+pub(super) fn wrapped(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         match lines.last_mut() {
