@@ -31,9 +31,12 @@ pub(super) fn plot(results: &Results) -> String {
     let mut cells = vec![[' '; SIZE[0]]; SIZE[1]];
     for line in &lines {
         for pair in line.windows(2) {
-            for column in pair[0].0 + 1..pair[1].0 {
+            let between = (pair[0].0 + 1..pair[1].0).map(|column| {
                 let share = (column - pair[0].0) as f64 / (pair[1].0 - pair[0].0) as f64;
-                let cell = &mut cells[row(pair[0].1 + share * (pair[1].1 - pair[0].1))][column];
+                (row(pair[0].1 + share * (pair[1].1 - pair[0].1)), column)
+            });
+            for (row, column) in between {
+                let cell = &mut cells[row][column];
                 *cell = if *cell == ' ' { '·' } else { *cell };
             }
         }
