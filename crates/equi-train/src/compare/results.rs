@@ -231,6 +231,9 @@ pub struct EquivarianceError {
     /// What resampling alone does: the images turned by 45 degrees and back, against the images; absent for points.
     #[serde(default, deserialize_with = "null_is_some_nan", skip_serializing_if = "Option::is_none")]
     pub resampling_floor_45: Option<f64>,
+    /// Under the smallest turns of images, after training: the Lie derivative `|d/dt f(t . x)| / |f(x)|` at `t = 0`, per radian; absent for points.
+    #[serde(default, deserialize_with = "null_is_some_nan", skip_serializing_if = "Option::is_none")]
+    pub small_turns: Option<f64>,
 }
 
 /// The seeds of one arm and size, together.

@@ -167,6 +167,7 @@ mod tests {
             exact: Some(0.5),
             rotation_45: Some(f64::NAN),
             resampling_floor_45: Some(0.1),
+            small_turns: Some(0.5),
         });
         conclude(&mut results);
         write(&results, folder.path()).unwrap();

@@ -55,6 +55,7 @@ pub(super) fn sample(seeds: u64) -> Results {
                         exact: Some([1.1, 0.40, 4.3e-7][a] * (1.0 + 0.02 * place)),
                         rotation_45: Some([1.2, 0.43, 0.062][a] * (1.0 + 0.1 * place) * [1.2, 1.0, 0.8][s]),
                         resampling_floor_45: Some(0.094),
+                        small_turns: Some(0.5),
                     }),
                     validation_curve: curve,
                     best_epoch: 20 + seed as usize % 4,
@@ -134,7 +135,7 @@ pub(super) fn points(seeds: u64) -> Results {
         *metric = Metric { name: "test MSE".into(), value: metric.value / 1000.0 };
         cell.validation_curve.iter_mut().for_each(|value| *value /= 1000.0);
         let error = cell.equivariance_error.as_mut().unwrap();
-        (error.rotation_45, error.resampling_floor_45) = (None, None);
+        (error.rotation_45, error.resampling_floor_45, error.small_turns) = (None, None, None);
     }
     let plain: Vec<Cell> = results.of_arm("plain").cloned().collect();
     results.cells.extend(plain.into_iter().map(|cell| Cell {
@@ -145,6 +146,7 @@ pub(super) fn points(seeds: u64) -> Results {
             exact: Some(1e-7),
             rotation_45: None,
             resampling_floor_45: None,
+            small_turns: None,
         }),
         validation_curve: Vec::new(),
         best_epoch: 0,

@@ -67,6 +67,13 @@ static IMAGES: Words = Words {
             plot: "45°, after",
             pick: |error| error.rotation_45,
         },
+        ErrorColumn {
+            table: None,
+            page: "small turns,<br>per radian",
+            cells: None,
+            plot: "small turns",
+            pick: |error| error.small_turns,
+        },
     ],
     table_note: "Error: relative change of the logits under the quarter turns (and flips) in the\n\
                  group (exact) and under 45 degrees, the largest over the networks of an arm",
@@ -84,7 +91,8 @@ static IMAGES: Words = Words {
     definition: "‖f(g·x) − f(x)‖ / ‖f(x)‖ for the logits f of a batch of test images x. Exact symmetries g are the quarter \
                  turns, and flips if the group has them, which move pixels without changing them: an equivariant network is \
                  at rounding level, trained or not. A dash stands where the group has none of these. A turn by 45° has to \
-                 resample the image.",
+                 resample the image. Small turns are the Lie derivative, ‖d/dt f(t·x)‖ / ‖f(x)‖ at t = 0: what a network \
+                 makes of the smallest turns, per radian.",
     floor: Some(
         "The same ratio for the images themselves, turned by 45° and back: what interpolation alone loses. A 45° error near \
          or below the floor cannot be told from interpolation.",

@@ -1,8 +1,9 @@
 //! Is it invariant? The logits of images and of moved images, compared.
 
 use burn::Tensor;
+use equi_core::FieldType;
 use equi_core::action::image::act;
-use equi_core::check::{self, LayerReport, LayerReports, NamedLayer};
+use equi_core::check::{self, FieldFn, LayerReport, LayerReports, NamedLayer};
 use equi_core::group::{Element, Group};
 
 use crate::compare::results::{EquivarianceError, LayerError};
@@ -26,10 +27,17 @@ pub fn invariance(
     let eighth = Element::turn(1, 8);
     let turned = act(&eighth, images.clone());
     let back = act(&eighth.inverse(), turned.clone());
+    let reference = forward(images.clone());
+    let scalars = |count| FieldType::trivial(Group::trivial(), count);
+    let logits =
+        FieldFn::new(scalars(images.dims()[1]), scalars(reference.dims()[1]), &images.device(), images.dtype(), |x| {
+            forward(x).unsqueeze_dims(&[2, 3])
+        });
     EquivarianceError {
         exact_untrained,
         exact: exact_error(&forward, group, images),
-        rotation_45: Some(relative(forward(turned), forward(images.clone()))),
+        rotation_45: Some(relative(forward(turned), reference)),
+        small_turns: Some(check::local(&logits, images.clone()).relative),
         resampling_floor_45: Some(relative(back.flatten::<2>(1, 3), images.clone().flatten::<2>(1, 3))),
     }
 }
@@ -128,5 +136,6 @@ mod tests {
         assert_eq!(errors.exact_untrained, Some(0.5));
         assert!((0.01..1.0).contains(&errors.resampling_floor_45.unwrap()), "{errors:?}");
         assert!(errors.rotation_45.unwrap() > 0.0);
+        assert!(errors.small_turns.unwrap() > 0.0, "squares of resampled images are not the squares resampled");
     }
 }

@@ -398,6 +398,7 @@ impl Systems {
                 exact: self.exact_error(model, cell),
                 rotation_45: None,
                 resampling_floor_45: None,
+                small_turns: None,
             },
             poses: Poses {
                 canonical: mean_squared_error(&predicted[..few], &self.test[..few]),
