@@ -203,20 +203,21 @@ pub(super) fn seconds(results: &Results, name: &str) -> Option<Plot> {
 /// Equivariance errors: exact symmetries before and after training, and 45 degrees beside the resampling floor.
 pub(super) fn equivariance(results: &Results) -> Option<Plot> {
     let words = words(results.domain);
+    let columns: Vec<_> = words.errors.iter().filter_map(|column| Some((column.plot?, column.pick))).collect();
     let errors =
         || results.cells.iter().filter_map(|cell| Some((cell.arm.as_str(), cell.equivariance_error.as_ref()?)));
     let positive = |value: f64| value.is_finite() && value > 0.0;
     let floors: Vec<f64> =
         errors().filter_map(|(_, error)| error.resampling_floor_45).filter(|&floor| positive(floor)).collect();
     let values = errors()
-        .flat_map(|(_, error)| words.errors.iter().filter_map(|column| (column.pick)(error)))
+        .flat_map(|(_, error)| columns.iter().filter_map(|(_, pick)| pick(error)))
         .filter(|&value| positive(value));
     let y = Axis::log(values.chain(floors.iter().copied()), 0.08)?.with_decades();
     let x = Axis {
         // The floor, where there is one, is named at the right.
-        range: -0.5..words.errors.len() as f64 + if floors.is_empty() { -0.5 } else { 0.2 },
+        range: -0.5..columns.len() as f64 + if floors.is_empty() { -0.5 } else { 0.2 },
         log: false,
-        ticks: words.errors.iter().enumerate().map(|(i, column)| (i as f64, column.plot.into())).collect(),
+        ticks: columns.iter().enumerate().map(|(i, (name, _))| (i as f64, (*name).into())).collect(),
     };
     let mut marks = Vec::new();
     if let Some(floor) = mean(&floors).map(|floor| y.at(floor)) {
@@ -225,9 +226,9 @@ pub(super) fn equivariance(results: &Results) -> Option<Plot> {
     }
     for (place, arm) in results.arms.iter().enumerate() {
         let colour = style(results, &arm.name);
-        for (place_of_column, column) in words.errors.iter().enumerate() {
+        for (place_of_column, (_, pick)) in columns.iter().enumerate() {
             let at = place_of_column as f64 + dodge(place, results.arms.len(), 0.6 / results.arms.len().max(1) as f64);
-            for value in results.of_arm(&arm.name).filter_map(|cell| (column.pick)(cell.equivariance_error.as_ref()?)) {
+            for value in results.of_arm(&arm.name).filter_map(|cell| pick(cell.equivariance_error.as_ref()?)) {
                 if value == 0.0 {
                     marks.push(Mark::Marker { at: (at, y.range.start), colour });
                 } else if positive(value) {

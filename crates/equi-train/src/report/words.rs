@@ -30,8 +30,8 @@ pub(super) struct ErrorColumn {
     pub page: &'static str,
     /// Its name in the table of all networks; none if it is not there.
     pub cells: Option<&'static str>,
-    /// Its name in the plot.
-    pub plot: &'static str,
+    /// Its name in the plot; none if it is not there.
+    pub plot: Option<&'static str>,
     /// The error.
     pub pick: fn(&EquivarianceError) -> Option<f64>,
 }
@@ -50,28 +50,28 @@ static IMAGES: Words = Words {
             table: None,
             page: "exact,<br>untrained",
             cells: None,
-            plot: "exact, before",
+            plot: Some("exact, before"),
             pick: |error| error.exact_untrained,
         },
         ErrorColumn {
             table: Some("exact\nerror"),
             page: "exact,<br>trained",
             cells: Some("exact"),
-            plot: "exact, after",
+            plot: Some("exact, after"),
             pick: |error| error.exact,
         },
         ErrorColumn {
             table: Some("45 degree\nerror"),
             page: "45°,<br>trained",
             cells: Some("45°"),
-            plot: "45°, after",
+            plot: Some("45°, after"),
             pick: |error| error.rotation_45,
         },
         ErrorColumn {
             table: None,
             page: "small turns,<br>per radian",
             cells: None,
-            plot: "small turns",
+            plot: None,
             pick: |error| error.small_turns,
         },
     ],
@@ -105,14 +105,14 @@ static POINTS: Words = Words {
             table: None,
             page: "untrained",
             cells: None,
-            plot: "before training",
+            plot: Some("before training"),
             pick: |error| error.exact_untrained,
         },
         ErrorColumn {
             table: Some("equivariance\nerror"),
             page: "trained",
             cells: Some("equivariance error"),
-            plot: "after training",
+            plot: Some("after training"),
             pick: |error| error.exact,
         },
     ],
