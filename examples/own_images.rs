@@ -1,8 +1,7 @@
 //! A data set and a network of your own in the comparison: `cargo run --release --example own_images`.
 //!
-//! The data are blobs: an arrow has a short and a long arm, and the question is whether it bends to the left or to the right, which
-//! turning does not change and mirroring does. The network is a perceptron on all pixels. In ten minutes on two cores the study says how all arms
-//! do with 40, 160 and 640 arrows, and writes `runs/arrows-quick/report.html`. `-- --smoke` only shows that it works.
+//! An arrow has a long and a short arm, and the question is whether it bends to the left or to the right, which turning does not change and
+//! mirroring does. The network is a perceptron on all pixels. The study says how all arms do with 40, 160 and 640 arrows, and writes `runs/arrows-quick/report.html`. `-- --smoke` only shows that it works.
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};

@@ -98,7 +98,9 @@ pub fn compare_on(task: &dyn Task, request: &Request, stop: &Stop) -> Result<Stu
     }
     progress.bar.finish_and_clear();
 
-    let mut results = assemble(task, &plan, plan.command(&request.task), finished);
+    // A task of a program's own has no file to name.
+    let asked = if request.task.is_empty() { &plan.task } else { &request.task };
+    let mut results = assemble(task, &plan, plan.command(asked), finished);
     results.data_symmetry = symmetry;
     report::conclude(&mut results);
     report::write(&results, folder.path())?;

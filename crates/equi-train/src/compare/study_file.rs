@@ -69,6 +69,12 @@ const SIDES: std::ops::RangeInclusive<usize> = 9..=257;
 /// [`CompareError::Request`] with the line at fault; [`CompareError::Data`] for images that cannot be used.
 pub(super) fn from_file(request: &Request) -> Result<(OwnImages, Request), CompareError> {
     let path = Path::new(&request.task);
+    if request.data.is_some() {
+        return Err(CompareError::Request(format!(
+            "--data: {} says where its images are; leave the option out",
+            path.display()
+        )));
+    }
     let text = fs::read_to_string(path)
         .map_err(|error| CompareError::Request(format!("{} cannot be read: {error}", path.display())))?;
     let file: StudyFile = toml::from_str(&text)

@@ -266,7 +266,7 @@ impl Task for OwnImages {
     }
 
     fn open(&self, plan: &Plan, _data: Option<&Path>, device: &Device) -> Result<Box<dyn Trials>, CompareError> {
-        let test = self.test.images.clone();
+        let test = spread(&self.test.images, plan.recipe.test_size);
         let few = view::posed(test.len());
         let turned = turned(&test, few);
         let mirrored = mirrored(&turned, 0..few);
@@ -319,6 +319,15 @@ impl Source for Images {
     }
 }
 
+/// At most `count` images, from all over a set that may be sorted by class.
+fn spread(images: &Images, count: usize) -> Images {
+    let count = count.min(images.len());
+    let places = || (0..count).map(|place| place * images.len() / count);
+    let pixels = places().flat_map(|at| images.image(at)).copied().collect();
+    let labels = places().map(|at| images.labels()[at]).collect();
+    Images::new(pixels, labels, images.height(), images.width()).expect("some of the images")
+}
+
 /// The first `count` images, each turned by an angle of its own.
 fn turned(images: &Images, count: usize) -> Images {
     let (height, width) = (images.height(), images.width());
@@ -329,4 +338,66 @@ fn turned(images: &Images, count: usize) -> Images {
     let pixels: Vec<Vec<f32>> = (0..count).into_par_iter().map(one).collect();
     Images::new(pixels.concat(), images.labels()[..count].to_vec(), height, width)
         .expect("resampling keeps sizes and finite values")
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::compare::results::CellStatus;
+    use crate::compare::{Request, compare_on};
+    use crate::stop::Stop;
+    use burn::Tensor;
+    use burn::module::Module;
+    use burn::nn::{Linear, LinearConfig};
+
+    fn data(count: usize) -> LabelledImages {
+        let pixels = (0..count * 81).map(|i| (i % 83) as f32 / 83.0).collect();
+        let images = Images::new(pixels, (0..count).map(|i| (i % 2) as u8).collect(), 9, 9).unwrap();
+        LabelledImages::new(images, vec!["even".to_string(), "odd".to_string()])
+    }
+
+    /// A network that does not work.
+    #[derive(Module, Debug)]
+    struct Broken {
+        linear: Linear,
+    }
+
+    impl Classifier for Broken {
+        fn forward(&self, _: Tensor<4>) -> Tensor<2> {
+            panic!("no such shape")
+        }
+    }
+
+    fn broken() -> OwnArm {
+        let build = |_, device: &Device| Broken { linear: LinearConfig::new(2, 2).init(device) };
+        OwnArm::new("broken", "panics", false, 1, build)
+    }
+
+    #[test]
+    fn a_network_that_panics_is_recorded_and_the_study_goes_on() {
+        let task = OwnImages::new("numbers", data(20), data(6)).unwrap().with_arm(broken()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let request = Request {
+            preset: Some("smoke".to_string()),
+            arms: Some(vec!["broken".to_string(), "plain".to_string()]),
+            device: Some("flex".to_string()),
+            out: Some(folder.path().join("out")),
+            ..Request::default()
+        };
+        let results = compare_on(&task, &request, &Stop::new()).unwrap().results;
+        let status: Vec<CellStatus> = results.cells.iter().map(|cell| cell.status).collect();
+        assert_eq!(status, [CellStatus::Diverged, CellStatus::Done]);
+        assert_eq!(results.cells[0].message.as_deref(), Some("it panicked: no such shape"));
+        assert!(results.command.starts_with("equi compare numbers "), "{}", results.command);
+    }
+
+    #[test]
+    fn names_are_taken_once_and_few_images_come_from_all_over() {
+        let task = OwnImages::new("numbers", data(20), data(6)).unwrap().with_arm(broken()).unwrap();
+        assert!(task.with_arm(broken()).unwrap_err().to_string().contains("`broken` already"));
+        let images = data(6).images;
+        let few = spread(&images, 3);
+        assert_eq!([few.image(0), few.image(1), few.image(2)], [images.image(0), images.image(2), images.image(4)]);
+        assert_eq!(spread(&images, 9), images);
+    }
 }
