@@ -33,7 +33,7 @@ pub struct Compare {
     /// How often every cell is repeated with other random numbers [default: the preset's]
     #[arg(long)]
     seeds: Option<u64>,
-    /// What the networks have in common: flops or params [default: flops]
+    /// What the networks have in common: flops, params or time (of a training step, measured here) [default: flops]
     #[arg(long = "match")]
     matched_by: Option<String>,
     /// Network of the equivariant arm, where the task has several: egnn, radial-field, se3-transformer or tensor-field
@@ -49,6 +49,12 @@ pub struct Compare {
     /// Peak learning rate of all arms [default: the preset's, of each]
     #[arg(long, allow_negative_numbers = true)]
     learning_rate: Option<f64>,
+    /// Trials of learning rate, weight decay, width and augmentation for every arm, chosen by validation [default: the preset's]
+    #[arg(long, value_name = "TRIALS")]
+    tune: Option<usize>,
+    /// Processes that train networks side by side, each on a share of the processors
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
     /// auto, flex, wgpu, vulkan, metal, webgpu, cuda, rocm or ndarray
     #[arg(long, default_value = "auto")]
     device: String,
@@ -80,6 +86,8 @@ impl Compare {
             group: self.group,
             flips: self.flips,
             learning_rate: self.learning_rate,
+            tuning_trials: self.tune,
+            jobs: self.jobs,
             device: Some(self.device),
             data: self.data,
             out: self.out,

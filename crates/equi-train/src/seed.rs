@@ -33,6 +33,8 @@ pub enum Purpose {
     Poses = 11,
     /// Which of the samples that there are a training run begins with.
     Choice = 12,
+    /// The hyperparameters that are tried; the position is their number.
+    Tuning = 13,
 }
 
 /// The random stream of `purpose` at `position`.

@@ -60,6 +60,13 @@ impl Augmentation {
         (self.rotation == 0.0 || self.max_degrees == 0.0) && flips == [0.0; 3]
     }
 
+    /// The same with all probabilities multiplied by `share`, at most 1.
+    pub fn scaled(self, share: f64) -> Self {
+        let [rotation, horizontal_flip, vertical_flip, half_turn] =
+            [self.rotation, self.horizontal_flip, self.vertical_flip, self.half_turn].map(|p| share * p);
+        Self { rotation, horizontal_flip, vertical_flip, half_turn, ..self }
+    }
+
     /// The matrices `A` for the `batch` images of optimiser step `step`.
     ///
     /// Every image consumes four random numbers, whatever is switched on, and one of another stream for its half turn.

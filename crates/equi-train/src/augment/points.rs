@@ -62,6 +62,13 @@ impl PointAugmentation {
         *self == Self::none()
     }
 
+    /// The same with all probabilities, and the deviation of the translation, multiplied by `share`, at most 1.
+    pub fn scaled(self, share: f64) -> Self {
+        let [rotation, reflection, translation, axes] =
+            [self.rotation, self.reflection, self.translation, self.axes].map(|p| share * p);
+        Self { rotation, reflection, translation, axes }
+    }
+
     /// The isometries for the `graphs` graphs of optimiser step `step`.
     ///
     /// The same random numbers are drawn whatever is switched on, so arms that differ in one part share the others.

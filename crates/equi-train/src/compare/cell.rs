@@ -34,7 +34,7 @@ pub(super) struct Tested {
 }
 
 /// Trains `model` on `problem` as the recipe says, and gives the network of the best epoch to `test`, which gives none if it
-/// was stopped.
+/// was stopped; a trial is not tested.
 ///
 /// # Errors
 ///
@@ -60,6 +60,19 @@ pub(super) fn train_cell<P: Problem>(
     Ok(match outcome {
         Outcome::Trained(fitted) => {
             let steps = fitted.history.last().map_or(0, |epoch| epoch.step);
+            let validation = fitted.best_epoch.checked_sub(1).map(|best| fitted.history[best].validation);
+            let trained = Cell {
+                validation_curve: curve(&fitted.history),
+                validation,
+                best_epoch: fitted.best_epoch,
+                train_seconds: fitted.seconds,
+                steps,
+                samples_per_second: throughput(steps, fitted.seconds),
+                ..Cell::begun(cell)
+            };
+            if cell.trial.is_some() {
+                return Ok(trained);
+            }
             // The last checkpoint holds the trained network, so a resumed run begins here.
             let tested = test(&fitted.model).ok_or_else(|| failed(session.interrupted(fitted.history.len())))?;
             Cell {
@@ -67,13 +80,8 @@ pub(super) fn train_cell<P: Problem>(
                 equivariance_error: Some(tested.equivariance_error),
                 poses: Some(tested.poses),
                 layers: tested.layers,
-                validation_curve: curve(&fitted.history),
-                best_epoch: fitted.best_epoch,
-                train_seconds: fitted.seconds,
-                steps,
-                samples_per_second: throughput(steps, fitted.seconds),
                 peak_rss_mib: peak_rss_mib(),
-                ..Cell::begun(cell)
+                ..trained
             }
         }
         Outcome::Diverged { step, message, history, seconds } => Cell {

@@ -76,7 +76,7 @@ fn check_on(task: &dyn Task, request: &CheckRequest) -> Result<Checked, CompareE
         return Err(CompareError::Request("--samples: there is nothing to check on no sample".to_string()));
     }
     let device = resolve(of.device.as_deref())?;
-    let mut plan = Plan::new(task, &of, &device)?;
+    let mut plan = Plan::new(task, &of, &device, None)?;
     plan.recipe.test_size = plan.recipe.test_size.min(request.samples);
     let arm: Arm = task.arms().iter().copied().find(|arm| arm.name == name).expect("a plan has arms of its task");
     let trials = task.open(&plan, of.data.as_deref(), &device.device)?;

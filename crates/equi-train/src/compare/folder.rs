@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! <out>/plan.json          what is compared; written first
+//!       tuning/<trial>.json a finished trial of hyperparameters
+//!       tuning.json        all of them, and what was chosen
 //!       cells/<cell>.json  a finished cell
+//!       claims/<cell>      locked by the process that trains it
 //!       checkpoints/<cell> the cell at work
 //!       weights/<cell>.bpk of trained cells, if they are to be kept
 //!       results.json ...   written last
@@ -16,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::results::{Cell, Results};
+use super::tuning::{self, Tuning};
 use super::{CellPlan, CompareError, Plan};
 use crate::atomic;
 use crate::fit::Checkpoints;
@@ -24,13 +28,20 @@ use crate::report::{self, JSON, ReportError};
 const PLAN: &str = "plan.json";
 const LOCK: &str = ".lock";
 const CELLS: &str = "cells";
+const TRIALS: &str = "tuning";
+const CLAIMS: &str = "claims";
 const CHECKPOINTS: &str = "checkpoints";
 const WEIGHTS: &str = "weights";
 
-/// A folder that this process alone writes to, for as long as the value lives.
+/// A folder that this process and its workers alone write to, for as long as the value lives.
 pub(super) struct Folder {
     path: PathBuf,
-    /// Released by the operating system, however the process ends.
+    /// Released by the operating system, however the process ends; none in a worker.
+    _lock: Option<File>,
+}
+
+/// A cell that this process alone trains, for as long as the value lives.
+pub(super) struct Claim {
     _lock: File,
 }
 
@@ -62,13 +73,37 @@ impl Folder {
         if let Some(results) = look(path, plan, resume)? {
             return Ok(Found::Finished(Box::new(results)));
         }
-        let folder = Self { path: path.to_path_buf(), _lock: lock };
-        for inner in [path.to_path_buf(), path.join(CELLS)] {
+        let folder = Self { path: path.to_path_buf(), _lock: Some(lock) };
+        let mut inner = vec![path.to_path_buf(), path.join(CELLS), path.join(CLAIMS)];
+        inner.extend((plan.recipe.tuning_trials > 0).then(|| path.join(TRIALS)));
+        for inner in inner {
             fs::create_dir_all(&inner).map_err(failed(&inner))?;
             atomic::sweep(&inner).map_err(failed(&inner))?;
         }
         folder.write(Path::new(PLAN), plan)?;
         Ok(Found::Work(folder))
+    }
+
+    /// The folder that the process which started this one has taken.
+    pub fn of_parent(path: &Path) -> Self {
+        Self { path: path.to_path_buf(), _lock: None }
+    }
+
+    /// The right to train a cell, and those that are trained in the same way; none if another process has it.
+    pub fn claim(&self, cell: &CellPlan) -> Result<Option<Claim>, CompareError> {
+        let path = self.path.join(CLAIMS).join(cell.training().to_string());
+        let failed = |source| CompareError::Write { path: path.clone(), source };
+        let lock = File::create(&path).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(Claim { _lock: lock })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    /// Keeps what was tried and chosen.
+    pub fn keep_tuning(&self, tuning: &Tuning) -> Result<(), CompareError> {
+        self.write(Path::new(tuning::FILE), tuning)
     }
 
     /// Where it is.
@@ -119,11 +154,16 @@ impl Folder {
 
     /// Removes what a finished comparison no longer needs.
     pub fn tidy(&self) -> Result<(), CompareError> {
-        let path = self.path.join(CHECKPOINTS);
-        match fs::remove_dir_all(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CompareError::Write { path, source }),
-            _ => Ok(()),
+        for name in [CHECKPOINTS, CLAIMS] {
+            let path = self.path.join(name);
+            match fs::remove_dir_all(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(CompareError::Write { path, source });
+                }
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     fn write(&self, name: &Path, value: &impl Serialize) -> Result<(), CompareError> {
@@ -136,7 +176,12 @@ impl Folder {
 }
 
 fn cell_file(cell: &CellPlan) -> PathBuf {
-    Path::new(CELLS).join(format!("{cell}.json"))
+    Path::new(if cell.trial.is_some() { TRIALS } else { CELLS }).join(format!("{cell}.json"))
+}
+
+/// The plan in the folder at `path`, if there is one that can be read.
+pub(super) fn planned(path: &Path) -> Option<Plan> {
+    read(&path.join(PLAN)).ok().flatten()
 }
 
 /// Looks at the folder at `path` without touching anything, for it may be somebody else's. Gives the results if it holds
@@ -171,7 +216,7 @@ fn look(path: &Path, plan: &Plan, resume: bool) -> Result<Option<Results>, Compa
             let name = entry.map_err(|source| CompareError::Write { path: out.clone(), source })?.file_name();
             let name = name.to_string_lossy();
             // What a run killed before it wrote its plan leaves behind: no cell yet.
-            if name != LOCK && name != CELLS && !name.starts_with(atomic::UNFINISHED) {
+            if ![LOCK, CELLS, TRIALS, CLAIMS].contains(&&*name) && !name.starts_with(atomic::UNFINISHED) {
                 return Err(CompareError::NotOurs { out, problem: format!("holds other files ({name})") });
             }
         }
@@ -223,7 +268,7 @@ mod tests {
             arms: Some(vec!["plain".to_string()]),
             ..Request::default()
         };
-        Plan::new(task("mnist-rot").unwrap(), &request, &resolve(Some("flex")).unwrap()).unwrap()
+        Plan::new(task("mnist-rot").unwrap(), &request, &resolve(Some("flex")).unwrap(), None).unwrap()
     }
 
     fn begun(path: &Path) -> Folder {
@@ -273,11 +318,8 @@ mod tests {
     fn checkpoints_stay_for_the_cell_that_shares_them() {
         let out = tempfile::tempdir().unwrap();
         let folder = begun(out.path());
-        let cells = ["augmented", "plain", "augmented-tta"].map(|name| CellPlan {
-            arm: Arm::named(name).unwrap(),
-            train_size: 50,
-            seed: 0,
-        });
+        let cells =
+            ["augmented", "plain", "augmented-tta"].map(|name| plan().recipe.cell(Arm::named(name).unwrap(), 50, 0));
         let kept = folder.checkpoints(&cells[0]);
         assert_eq!(kept.folder(), folder.checkpoints(&cells[2]).folder());
         fs::create_dir_all(kept.folder()).unwrap();

@@ -11,12 +11,16 @@
 pub mod probe;
 pub mod results;
 pub mod stats;
+pub mod tuning;
 
 mod arm;
 mod cell;
 mod check;
 mod error;
 mod folder;
+mod hyperparameters;
+mod jobs;
+mod matching;
 mod plan;
 mod recipe;
 mod run;
@@ -29,6 +33,7 @@ mod view;
 pub use arm::{ARMS, Arm, Network, View, nearest_width};
 pub use check::{CheckRequest, Checked, check};
 pub use error::CompareError;
+pub use hyperparameters::Hyperparameters;
 pub use plan::{CellPlan, MatchBy, Plan, Preset, Request, Setting, Symmetry};
 pub use recipe::{Growth, Recipe};
 pub use run::{Study, compare, compare_on};

@@ -1,5 +1,6 @@
 //! What is going to be compared: a request, completed by a preset, made into a list of cells.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -8,11 +9,14 @@ use equi_core::group::Group;
 use serde::{Deserialize, Serialize};
 
 use super::results::ArmSummary;
-use super::{ARMS, Arm, CompareError, Recipe, TASKS, Task, task};
+use super::{ARMS, Arm, CompareError, Hyperparameters, Recipe, TASKS, Task, task};
 use crate::device::NamedDevice;
 
 /// How many seeds there can be.
 const SEEDS: RangeInclusive<u64> = 1..=1000;
+
+/// Most trials of hyperparameters.
+const MOST_TRIALS: usize = 1000;
 
 /// The largest group: with more elements, the orbit of one feature is wider than the network of the comparison.
 const LARGEST_ORDER: usize = 64;
@@ -30,7 +34,7 @@ pub struct Request {
     pub sizes: Option<Vec<usize>>,
     /// Number of seeds.
     pub seeds: Option<u64>,
-    /// What the arms have in common: `flops`, the default, or `params`.
+    /// What the arms have in common: `flops`, the default, `params` or `time`.
     pub matched_by: Option<String>,
     /// Name of the network of the equivariant arm; the task's first if left out.
     pub model: Option<String>,
@@ -40,6 +44,10 @@ pub struct Request {
     pub flips: Option<f64>,
     /// Peak learning rate of all arms; the preset's, of each, if left out.
     pub learning_rate: Option<f64>,
+    /// Trials of hyperparameters for every arm; the preset's if left out.
+    pub tuning_trials: Option<usize>,
+    /// Processes that train cells side by side; 0 and 1 for this one alone.
+    pub jobs: usize,
     /// Name of the device.
     pub device: Option<String>,
     /// Folder of the data set.
@@ -92,17 +100,20 @@ pub enum MatchBy {
     Flops,
     /// Trainable parameters. A steerable layer shares each among the elements of the group, so it then costs more to run.
     Params,
+    /// Seconds of a training step on the device of the study, measured when it begins.
+    Time,
 }
 
 impl MatchBy {
     /// All quantities.
-    pub const ALL: [Self; 2] = [Self::Flops, Self::Params];
+    pub const ALL: [Self; 3] = [Self::Flops, Self::Params, Self::Time];
 
     /// As `--match` names it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Params => "params",
             Self::Flops => "flops",
+            Self::Time => "time",
         }
     }
 }
@@ -138,6 +149,9 @@ pub struct Setting {
     /// The network of the equivariant arm, where the task has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The width of the plain network, where it was measured and cannot be counted again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain_width: Option<usize>,
 }
 
 /// Everything that decides what `results.json` will say. Kept as `plan.json` in the output folder.
@@ -164,7 +178,7 @@ pub struct Plan {
 }
 
 /// One model to train.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CellPlan {
     /// The contestant.
     pub arm: Arm,
@@ -172,15 +186,27 @@ pub struct CellPlan {
     pub train_size: usize,
     /// Seed of the weights, the choice and order of the data, and the augmentation.
     pub seed: u64,
+    /// How it is trained, where arms may differ.
+    pub hyperparameters: Hyperparameters,
+    /// The number of the trial, if it is only to be validated: a cell is tested.
+    pub trial: Option<usize>,
 }
 
 impl fmt::Display for CellPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-n{}-s{}", self.arm.name, self.train_size, self.seed)
+        match self.trial {
+            None => write!(f, "{}-n{}-s{}", self.arm.name, self.train_size, self.seed),
+            Some(trial) => write!(f, "{}-trial{trial}", self.arm.name),
+        }
     }
 }
 
 impl CellPlan {
+    /// A cell that is trained and tested.
+    pub fn new(arm: Arm, train_size: usize, seed: u64, hyperparameters: Hyperparameters) -> Self {
+        Self { arm, train_size, seed, hyperparameters, trial: None }
+    }
+
     /// The cell that is trained in the same way: cells that differ in tests alone share checkpoints, and hence their network.
     pub fn training(&self) -> Self {
         Self { arm: self.arm.training(), ..self.clone() }
@@ -188,12 +214,17 @@ impl CellPlan {
 }
 
 impl Plan {
-    /// Completes `request` for `task` and `device`.
+    /// Completes `request` for `task` and `device`; what was measured for the same plan, begun `earlier`, is taken from there.
     ///
     /// # Errors
     ///
     /// [`CompareError::Request`], with a message that lists what is known.
-    pub fn new(task: &dyn Task, request: &Request, device: &NamedDevice) -> Result<Self, CompareError> {
+    pub fn new(
+        task: &dyn Task,
+        request: &Request,
+        device: &NamedDevice,
+        earlier: Option<&Self>,
+    ) -> Result<Self, CompareError> {
         let preset = request.known_preset()?;
         let matched_by = match request.matched_by.as_deref() {
             None => MatchBy::default(),
@@ -236,13 +267,28 @@ impl Plan {
         }
         recipe.sizes.sort_unstable();
         recipe.sizes.dedup();
+        if let Some(trials) = request.tuning_trials {
+            if trials > MOST_TRIALS {
+                return Err(CompareError::Request(format!(
+                    "--tune: {trials} trials for every arm are not possible; give 0 to {MOST_TRIALS}"
+                )));
+            }
+            recipe.tuning_trials = trials;
+        }
         if recipe.sizes.is_empty() {
             return Err(CompareError::Request("nothing to compare: give at least one size".to_string()));
         }
 
         let arms = request.arms(task, preset)?;
-        let setting = Setting { matched_by, symmetry: request.symmetry(task)?, model: model.map(str::to_string) };
-        let contestant = |arm| task.contestant(arm, &setting, &device.device);
+        let symmetry = request.symmetry(task)?;
+        let mut setting = Setting { matched_by, symmetry, model: model.map(str::to_string), plain_width: None };
+        if matched_by == MatchBy::Time {
+            setting.plain_width = match earlier {
+                Some(found) => found.setting.plain_width,
+                None => Some(task.width_by_time(&setting, &device.device)?),
+            };
+        }
+        let contestant = |arm| task.contestant(arm, &setting, &recipe.hyperparameters(arm), &device.device);
         let arms = arms.iter().map(contestant).collect::<Result<_, _>>()?;
 
         Ok(Self {
@@ -259,20 +305,30 @@ impl Plan {
 
     /// The cells, by size, then seed, then arm, so that a run that is stopped early has compared something.
     pub fn cells(&self) -> Vec<CellPlan> {
-        self.cells_among(&ARMS)
+        self.cells_among(&ARMS, &BTreeMap::new())
     }
 
-    /// The same, where arms are those of a task.
-    pub(super) fn cells_among(&self, known: &[Arm]) -> Vec<CellPlan> {
-        let named = |summary: &ArmSummary| known.iter().copied().find(|arm| arm.name == summary.name);
-        let arms: Vec<Arm> = self.arms.iter().filter_map(named).collect();
+    /// The same, where arms are those of a task, with the hyperparameters that were chosen for a training, and those of the recipe where none were.
+    pub(super) fn cells_among(&self, known: &[Arm], chosen: &BTreeMap<&'static str, Hyperparameters>) -> Vec<CellPlan> {
+        let arms = self.arms_among(known);
         let mut cells = Vec::new();
         for &train_size in &self.recipe.sizes {
             for seed in 0..self.recipe.seeds {
-                cells.extend(arms.iter().map(|&arm| CellPlan { arm, train_size, seed }));
+                cells.extend(arms.iter().map(|arm| CellPlan::new(*arm, train_size, seed, self.of(arm, chosen))));
             }
         }
         cells
+    }
+
+    /// The hyperparameters of an arm.
+    pub(super) fn of(&self, arm: &Arm, chosen: &BTreeMap<&'static str, Hyperparameters>) -> Hyperparameters {
+        chosen.get(arm.training().name).copied().unwrap_or(self.recipe.hyperparameters(arm))
+    }
+
+    /// The arms of the plan, where they are those of a task.
+    pub(super) fn arms_among(&self, known: &[Arm]) -> Vec<Arm> {
+        let named = |summary: &ArmSummary| known.iter().copied().find(|arm| arm.name == summary.name);
+        self.arms.iter().filter_map(named).collect()
     }
 
     /// Optimiser steps that a cell takes: none for an arm that is not trained, nor for one that shares the network of a cell before it.
@@ -312,6 +368,9 @@ impl Plan {
         // Where arms have rates of their own, the preset gives them.
         if self.recipe.arm_rates.is_empty() {
             command += &format!(" --learning-rate {}", self.recipe.learning_rate);
+        }
+        if self.recipe.tuning_trials > 0 {
+            command += &format!(" --tune {}", self.recipe.tuning_trials);
         }
         command + &format!(" --device {}", self.device)
     }
@@ -430,12 +489,12 @@ mod tests {
     }
 
     fn planned(request: &Request) -> Result<Plan, CompareError> {
-        Plan::new(known_task(&request.task)?, request, &flex())
+        Plan::new(known_task(&request.task)?, request, &flex(), None)
     }
 
     fn message(request: Request) -> String {
         match known_task(&request.task) {
-            Ok(task) => Plan::new(task, &request, &flex()).unwrap_err().to_string(),
+            Ok(task) => Plan::new(task, &request, &flex(), None).unwrap_err().to_string(),
             Err(error) => error.to_string(),
         }
     }
@@ -492,7 +551,8 @@ mod tests {
         assert!(message(Request { task: "mnist".to_string(), ..request() }).contains("mnist-rot"));
         assert!(message(Request { preset: Some("huge".to_string()), ..request() }).contains("quick, standard, paper"));
         assert!(message(Request { arms: Some(vec!["magic".to_string()]), ..request() }).contains("plain, augmented"));
-        assert!(message(Request { matched_by: Some("time".to_string()), ..request() }).contains("flops, params"));
+        assert!(message(Request { matched_by: Some("size".to_string()), ..request() }).contains("flops, params, time"));
+        assert!(message(Request { tuning_trials: Some(1001), ..request() }).contains("--tune: 1001"));
         assert!(message(Request { sizes: Some(vec![1]), ..request() }).contains("12000"));
         assert!(message(Request { sizes: Some(vec![]), ..request() }).contains("at least one"));
         for seeds in [0, 1001, u64::MAX] {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::CellPlan;
+use super::{Arm, CellPlan, Hyperparameters};
 use crate::fit::{FitConfig, Optimizer, Schedule};
 
-/// How every cell is trained. The same for all arms, but for the learning rates that a task documents for them, and to the
-/// end: an arm that may stop early would have a smaller budget than the others, so [`FitConfig::patience`] is not used here.
+/// How every cell is trained. The same for all arms, but for the learning rates that a task documents for them and for what
+/// [tuning](super::tuning) finds, and to the end: an arm that may stop early would have a smaller budget than the others, so [`FitConfig::patience`] is not used here.
 /// The best epoch is chosen all the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
@@ -48,6 +48,9 @@ pub struct Recipe {
     /// Number of samples in the validation set, apart from the training samples; 0 if there is none.
     #[serde(default, skip_serializing_if = "is_default")]
     pub validation_size: usize,
+    /// Trials of hyperparameters for every arm, see [`tuning`](super::tuning); 0 if all are trained as said here.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tuning_trials: usize,
 }
 
 /// How the optimiser steps grow with the training samples.
@@ -92,6 +95,21 @@ impl Recipe {
         self
     }
 
+    /// The hyperparameters of an arm that is not tuned: those of the arm whose training it shares, so that they have one network.
+    pub fn hyperparameters(&self, arm: &Arm) -> Hyperparameters {
+        Hyperparameters {
+            learning_rate: self.rate(arm.training().name),
+            weight_decay: self.weight_decay,
+            width: 1.0,
+            augmentation: 1.0,
+        }
+    }
+
+    /// A cell of an arm that is not tuned.
+    pub fn cell(&self, arm: Arm, train_size: usize, seed: u64) -> CellPlan {
+        CellPlan::new(arm, train_size, seed, self.hyperparameters(&arm))
+    }
+
     /// The training configuration of a cell: a warm-up over a twentieth of the steps, unless the rate is constant.
     pub fn fit(&self, cell: &CellPlan) -> FitConfig {
         let steps = self.steps(cell.train_size);
@@ -99,12 +117,11 @@ impl Recipe {
         FitConfig {
             steps_per_epoch: steps.div_ceil(self.epochs),
             batch_size: self.batch_size,
-            optimizer: match self.weight_decay {
+            optimizer: match cell.hyperparameters.weight_decay {
                 0.0 => Optimizer::Adam,
                 weight_decay => Optimizer::AdamW { weight_decay },
             },
-            // The rate of the arm whose training it shares, so that they have one network.
-            learning_rate: self.rate(cell.arm.training().name),
+            learning_rate: cell.hyperparameters.learning_rate,
             schedule: self.schedule,
             clip_norm: self.clip_norm,
             weight_average: self.weight_average,
@@ -123,7 +140,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::{ARMS, Arm};
+    use crate::compare::ARMS;
 
     fn recipe() -> Recipe {
         Recipe {
@@ -142,6 +159,7 @@ mod tests {
             weight_average: None,
             validation_one_in: 5,
             validation_size: 0,
+            tuning_trials: 0,
         }
     }
 
@@ -155,21 +173,19 @@ mod tests {
 
     #[test]
     fn arms_have_their_own_rates_unless_one_is_asked_for() {
-        let [plain, equivariant] = ["plain", "equivariant"].map(|name| Arm::named(name).unwrap()).map(|arm| CellPlan {
-            arm,
-            train_size: 100,
-            seed: 0,
-        });
-        assert_eq!(recipe().fit(&plain).learning_rate, 1e-2);
-        assert_eq!(recipe().fit(&equivariant).learning_rate, 5e-4);
-        assert_eq!(recipe().with_rate(3e-3).fit(&equivariant).learning_rate, 3e-3);
+        let [plain, equivariant] = ["plain", "equivariant"].map(|name| Arm::named(name).unwrap());
+        let rate = |recipe: Recipe, arm| recipe.fit(&recipe.cell(arm, 100, 0)).learning_rate;
+        assert_eq!(rate(recipe(), plain), 1e-2);
+        assert_eq!(rate(recipe(), equivariant), 5e-4);
+        assert_eq!(rate(recipe().with_rate(3e-3), equivariant), 3e-3);
     }
 
     #[test]
     fn a_constant_rate_has_no_warm_up_and_a_validation_set_holds_nothing_out() {
-        let cell = CellPlan { arm: ARMS[0], train_size: 100, seed: 0 };
+        let cell = recipe().cell(ARMS[0], 100, 0);
         assert_eq!((recipe().fit(&cell).warmup_steps, recipe().validation(100)), (6, 20));
         let constant = Recipe { schedule: Schedule::Constant, weight_decay: 0.0, validation_size: 50, ..recipe() };
+        let cell = constant.cell(ARMS[0], 100, 0);
         assert_eq!((constant.fit(&cell).warmup_steps, constant.validation(100)), (0, 0));
         assert_eq!(constant.fit(&cell).optimizer, Optimizer::Adam);
     }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::stats::Method;
+use super::tuning::Tuning;
 use super::{CellPlan, Recipe};
+use crate::fit::Score;
 
 /// The version of the layout of `results.json`.
 pub const SCHEMA: u32 = 1;
@@ -29,7 +31,7 @@ pub struct Results {
     pub burn: String,
     /// Version of `equi`, with the commit of the source where it is known.
     pub commit: String,
-    /// How the arms were matched: `params` or `flops`.
+    /// How the arms were matched: `params`, `flops` or `time`.
     pub matched_by: String,
     /// The command line options that reproduce this run.
     pub command: String,
@@ -37,6 +39,9 @@ pub struct Results {
     pub recipe: Recipe,
     /// The arms, in the order of the table.
     pub arms: Vec<ArmSummary>,
+    /// The hyperparameters of every arm, where they were tuned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
     /// Whether the data show an orientation; not there in results of earlier versions, nor with too few samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_symmetry: Option<DataSymmetry>,
@@ -117,6 +122,9 @@ pub struct Cell {
     /// The metric on the validation samples after every epoch. A value that is not finite is `null` in the file.
     #[serde(deserialize_with = "null_is_nan_list")]
     pub validation_curve: Vec<f64>,
+    /// The score of the epoch whose weights were tested, on the validation samples; not there in results of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Score>,
     /// The epoch (from 1) whose weights were tested.
     pub best_epoch: usize,
     /// Wall-clock seconds spent training.
@@ -371,6 +379,7 @@ impl Cell {
             equivariance_error: None,
             poses: None,
             validation_curve: Vec::new(),
+            validation: None,
             best_epoch: 0,
             train_seconds: 0.0,
             steps: 0,
@@ -384,7 +393,7 @@ impl Cell {
     /// A trained cell with this value.
     #[cfg(test)]
     pub(super) fn of(arm: &str, train_size: usize, seed: u64, value: f64) -> Self {
-        let plan = CellPlan { arm: super::ARMS[0], train_size, seed };
+        let plan = CellPlan::new(super::ARMS[0], train_size, seed, super::Hyperparameters::MATCHED);
         let metric = Some(Metric { name: "test error %".to_string(), value });
         Self { arm: arm.to_string(), metric, ..Self::begun(&plan) }
     }

@@ -1,21 +1,26 @@
 //! Runs the cells of a plan.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::folder::{Folder, Found, examine};
+use super::folder::{Folder, Found, examine, planned};
+use super::jobs::{Workers, is_worker, share_processors, stop_with_parent};
 use super::plan::known_task;
 use super::results::{Cell, CellStatus, Results, SCHEMA};
 use super::study_file::from_file;
-use super::{CellPlan, CompareError, Plan, Request, Task};
+use super::tuning::{self, Tuning};
+use super::{Arm, CellPlan, CompareError, Hyperparameters, Plan, Preset, Request, Task, Trials};
 use crate::device::resolve;
 use crate::fit::{FitError, Session};
 use crate::memory::reset_peak;
 use crate::report;
-use crate::stop::Stop;
+use crate::stop::{INTERRUPTED, Stop};
 
 /// A comparison that is finished.
 #[derive(Clone, Debug)]
@@ -45,68 +50,181 @@ pub fn compare(request: &Request, stop: &Stop) -> Result<Study, CompareError> {
 
 /// The same for a task of your own, whatever task `request` names.
 ///
+/// With several [jobs](Request::jobs) this program is started again, with its arguments, to help: whatever it does before it gets here, it does again in
+/// every process. Those that help end here.
+///
 /// # Errors
 ///
 /// As [`compare`].
 pub fn compare_on(task: &dyn Task, request: &Request, stop: &Stop) -> Result<Study, CompareError> {
+    // Before anything starts threads.
+    if request.jobs > 1 {
+        share_processors(request.jobs);
+    }
+    if is_worker() {
+        help(task, request, stop);
+    }
     // Names first: a spelling mistake should not have to wait for a GPU to start.
     let preset = request.known_preset()?;
     let device = resolve(request.device.as_deref())?;
-    let plan = Plan::new(task, request, &device)?;
-    let out =
-        request.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(format!("{}-{}", plan.task, preset.name())));
+    let out = folder_of(task, request, preset);
+    let plan = Plan::new(task, request, &device, planned(&out).as_ref())?;
 
     let shown = |results| Study { results, out: out.clone(), found_finished: true };
     if let Some(results) = examine(&out, &plan, request.resume)? {
         return Ok(shown(results));
     }
-    let cells = plan.cells_among(task.arms());
     let trials = task.open(&plan, request.data.as_deref(), &device.device)?;
     let folder = match Folder::open(&out, &plan, request.resume)? {
         Found::Work(folder) => folder,
         Found::Finished(results) => return Ok(shown(*results)),
     };
+    let workers = Workers::start(request.jobs.saturating_sub(1))
+        .map_err(|source| CompareError::Request(format!("--jobs: this program cannot be started again: {source}")))?;
     let symmetry = trials.data_symmetry()?;
     if let Some(symmetry) = &symmetry {
         // Nobody may be listening, and that is no reason not to go on.
         let _ = writeln!(std::io::stderr(), "{}", report::data_symmetry(symmetry));
     }
-    let mut progress = Progress::new(&plan, &cells);
-    let mut finished = Vec::with_capacity(cells.len());
-    for cell in &cells {
-        if let Some(earlier) = folder.cell(cell)? {
-            progress.skip(cell);
-            finished.push(earlier);
-            continue;
-        }
-        let interrupted = CompareError::Interrupted { done: finished.len(), total: cells.len(), out: out.clone() };
-        if stop.is_raised() {
-            return Err(interrupted);
-        }
-        reset_peak();
-        let session = Session { stop: stop.clone(), checkpoints: Some(folder.checkpoints(cell)) };
-        let result = match caught(cell, || trials.run(cell, &session, &mut progress.cell(cell))) {
-            Err(CompareError::Fit { source: FitError::Interrupted { .. }, .. }) => return Err(interrupted),
-            other => other?,
-        };
-        if request.keep_weights && result.status == CellStatus::Done {
-            folder.keep_weights(cell)?;
-        }
-        folder.finish(cell, &result, &cells)?;
-        progress.finished(cell, &result);
-        finished.push(result);
-    }
-    progress.bar.finish_and_clear();
+    let mut crew = Crew { task, plan: &plan, trials: &*trials, folder: &folder, request, stop };
+    let Trained { tuning, chosen, cells } = crew.train(&mut Progress::new(&plan, task.arms()))?;
+    drop(workers);
 
     // A task of a program's own has no file to name.
     let asked = if request.task.is_empty() { &plan.task } else { &request.task };
-    let mut results = assemble(task, &plan, plan.command(asked), finished);
+    let mut results = assemble(task, &plan, plan.command(asked), cells);
+    if tuning.is_some() {
+        let summary = |arm: &Arm| task.contestant(arm, &plan.setting, &plan.of(arm, &chosen), &device.device);
+        results.arms = plan.arms_among(task.arms()).iter().map(summary).collect::<Result<_, _>>()?;
+    }
+    results.tuning = tuning;
     results.data_symmetry = symmetry;
     report::conclude(&mut results);
     report::write(&results, folder.path())?;
     folder.tidy()?;
     Ok(Study { results, out, found_finished: false })
 }
+
+/// Trains what the process that started this one plans, and ends.
+fn help(task: &dyn Task, request: &Request, stop: &Stop) -> ! {
+    stop_with_parent(stop);
+    let work = || -> Result<(), CompareError> {
+        let device = resolve(request.device.as_deref())?;
+        let out = folder_of(task, request, request.known_preset()?);
+        let plan = Plan::new(task, request, &device, planned(&out).as_ref())?;
+        let trials = task.open(&plan, request.data.as_deref(), &device.device)?;
+        let folder = Folder::of_parent(&out);
+        let mut crew = Crew { task, plan: &plan, trials: &*trials, folder: &folder, request, stop };
+        crew.train(&mut Progress::silent(&plan, task.arms())).map(|_| ())
+    };
+    std::process::exit(match work() {
+        Ok(()) => 0,
+        // The first process says so.
+        Err(CompareError::Interrupted { .. }) => i32::from(INTERRUPTED),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "equi, a helping process: {error}");
+            1
+        }
+    })
+}
+
+fn folder_of(task: &dyn Task, request: &Request, preset: Preset) -> PathBuf {
+    request.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(format!("{}-{}", task.name(), preset.name())))
+}
+
+/// What trains the cells of a plan, alone or with others.
+struct Crew<'a> {
+    task: &'a dyn Task,
+    plan: &'a Plan,
+    trials: &'a dyn Trials,
+    folder: &'a Folder,
+    request: &'a Request,
+    stop: &'a Stop,
+}
+
+/// What has been trained.
+struct Trained {
+    tuning: Option<Tuning>,
+    chosen: BTreeMap<&'static str, Hyperparameters>,
+    cells: Vec<Cell>,
+}
+
+impl Crew<'_> {
+    /// Hyperparameters first, if they are to be tuned; then the cells with what was chosen.
+    fn train(&mut self, progress: &mut Progress<'_>) -> Result<Trained, CompareError> {
+        let planned = tuning::trials(self.plan, self.task.arms());
+        let tuning = match planned.is_empty() {
+            true => None,
+            false => Some(Tuning::of(self.plan, &planned, &self.all(&planned, progress)?)),
+        };
+        if let Some(tuning) = &tuning {
+            self.folder.keep_tuning(tuning)?;
+        }
+        let chosen = tuning.as_ref().map(|tuning| tuning.chosen(self.task.arms())).unwrap_or_default();
+        let cells = self.all(&self.plan.cells_among(self.task.arms(), &chosen), progress)?;
+        progress.bar.finish_and_clear();
+        Ok(Trained { tuning, chosen, cells })
+    }
+
+    /// All cells of a list: those of earlier, those that nobody else trains, and, when they are finished, those that others train.
+    fn all(&self, cells: &[CellPlan], progress: &mut Progress<'_>) -> Result<Vec<Cell>, CompareError> {
+        let mut finished: Vec<Option<Cell>> = Vec::with_capacity(cells.len());
+        for cell in cells {
+            let earlier = self.folder.cell(cell)?;
+            if earlier.is_some() {
+                progress.skip(cell);
+            }
+            finished.push(earlier);
+        }
+        loop {
+            let mut elsewhere = false;
+            for (cell, finished) in cells.iter().zip(&mut finished).filter(|(_, finished)| finished.is_none()) {
+                if self.stop.is_raised() {
+                    return Err(self.interrupted(progress));
+                }
+                let Some(_claim) = self.folder.claim(cell)? else {
+                    elsewhere = true;
+                    continue;
+                };
+                let result = match self.folder.cell(cell)? {
+                    Some(found) => found,
+                    None => self.one(cell, cells, progress)?,
+                };
+                progress.finished(cell, &result);
+                *finished = Some(result);
+            }
+            if !elsewhere {
+                return Ok(finished.into_iter().flatten().collect());
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Trains a cell, and keeps it.
+    fn one(&self, cell: &CellPlan, cells: &[CellPlan], progress: &mut Progress<'_>) -> Result<Cell, CompareError> {
+        reset_peak();
+        let session = Session { stop: self.stop.clone(), checkpoints: Some(self.folder.checkpoints(cell)) };
+        let result = match caught(cell, || self.trials.run(cell, &session, &mut progress.cell(cell))) {
+            Err(CompareError::Fit { source: FitError::Interrupted { .. }, .. }) => {
+                return Err(self.interrupted(progress));
+            }
+            other => other?,
+        };
+        if self.request.keep_weights && result.status == CellStatus::Done && cell.trial.is_none() {
+            self.folder.keep_weights(cell)?;
+        }
+        self.folder.finish(cell, &result, cells)?;
+        Ok(result)
+    }
+
+    fn interrupted(&self, progress: &Progress<'_>) -> CompareError {
+        let out = self.folder.path().to_path_buf();
+        CompareError::Interrupted { done: progress.done.0, total: progress.cells, out }
+    }
+}
+
+/// How often a process that waits for others looks what they have done.
+const POLL: Duration = Duration::from_millis(100);
 
 /// Runs a cell. A network that panics is a result, as one that diverges: the study goes on with the others.
 fn caught(cell: &CellPlan, run: impl FnOnce() -> Result<Cell, CompareError>) -> Result<Cell, CompareError> {
@@ -134,6 +252,7 @@ fn assemble(task: &dyn Task, plan: &Plan, command: String, cells: Vec<Cell>) -> 
         command,
         recipe: plan.recipe.clone(),
         arms: plan.arms.clone(),
+        tuning: None,
         data_symmetry: None,
         poses: Some(task.poses().map(str::to_string)),
         cells,
@@ -151,6 +270,7 @@ const BURN: &str = "0.22.1";
 struct Progress<'a> {
     bar: ProgressBar,
     terminal: bool,
+    speaks: bool,
     plan: &'a Plan,
     cells: usize,
     /// Cells finished, and the steps planned for them.
@@ -158,14 +278,23 @@ struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    fn new(plan: &'a Plan, cells: &[CellPlan]) -> Self {
-        let steps: usize = cells.iter().map(|cell| plan.steps_of(cell)).sum();
+    fn new(plan: &'a Plan, known: &[Arm]) -> Self {
         let terminal = std::io::stderr().is_terminal();
+        // The hyperparameters of a cell change nothing of its steps.
+        let cells = [tuning::trials(plan, known), plan.cells_among(known, &BTreeMap::new())].concat();
+        let steps: usize = cells.iter().map(|cell| plan.steps_of(cell)).sum();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
         let style = "{bar:30} {percent:>3} %  {elapsed} of about {duration}  {msg}";
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, terminal, plan, cells: cells.len(), done: (0, 0) }
+        Self { bar, terminal, speaks: true, plan, cells: cells.len(), done: (0, 0) }
+    }
+
+    /// Of a process that another one speaks for.
+    fn silent(plan: &'a Plan, known: &[Arm]) -> Self {
+        let quiet = Self::new(plan, known);
+        quiet.bar.set_draw_target(ProgressDrawTarget::hidden());
+        Self { speaks: false, ..quiet }
     }
 
     /// Counts a cell finished in an earlier part of the run.
@@ -186,7 +315,15 @@ impl<'a> Progress<'a> {
     fn finished(&mut self, cell: &CellPlan, result: &Cell) {
         self.done.0 += 1;
         self.done.1 += self.plan.steps_of(cell) as u64;
+        if !self.speaks {
+            return;
+        }
+        // Others may have done more than this process has counted so far.
+        self.bar.set_position(self.done.1);
         let found = match (&result.metric, &result.message) {
+            (None, None) if let (Some(_), Some(score)) = (cell.trial, result.validation) => {
+                format!("validation {}", report::number("validation", score.metric))
+            }
             (Some(metric), _) => format!("{} {}", metric.name, report::number(&metric.name, metric.value)),
             (None, Some(message)) => format!("diverged: {message}"),
             (None, None) => "diverged".to_string(),

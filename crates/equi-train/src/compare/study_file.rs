@@ -15,6 +15,7 @@
 //! group = "D4"
 //! flips = 0.5
 //! learning_rate = 0.01
+//! tune = 8
 //! ```
 //!
 //! Paths are relative to the file. The task has the file's name.
@@ -57,6 +58,7 @@ struct Options {
     group: Option<Spanned<String>>,
     flips: Option<Spanned<f64>>,
     learning_rate: Option<Spanned<f64>>,
+    tune: Option<Spanned<usize>>,
 }
 
 /// Sides that images are scaled to: smaller ones have nothing to see after two poolings, larger ones no room in a study.
@@ -119,6 +121,7 @@ pub(super) fn from_file(request: &Request) -> Result<(OwnImages, Request), Compa
         group: request.group.clone().or(study.group.map(Spanned::into_inner)),
         flips: request.flips.or(study.flips.map(Spanned::into_inner)),
         learning_rate: request.learning_rate.or(study.learning_rate.map(Spanned::into_inner)),
+        tuning_trials: request.tuning_trials.or(study.tune.map(Spanned::into_inner)),
         ..request.clone()
     };
     Ok((task, request))

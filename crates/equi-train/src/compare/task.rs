@@ -6,7 +6,7 @@ use burn::tensor::Device;
 
 use super::results::{ArmSummary, Cell, DataSymmetry, Domain};
 use super::tasks::{MnistRot, NBody};
-use super::{Arm, CellPlan, Checked, CompareError, Plan, Preset, Recipe, Setting, Symmetry};
+use super::{Arm, CellPlan, Checked, CompareError, Hyperparameters, Plan, Preset, Recipe, Setting, Symmetry};
 use crate::fit::Session;
 
 /// All tasks.
@@ -61,7 +61,20 @@ pub trait Task: Sync {
     /// # Errors
     ///
     /// When there is no network with this symmetry.
-    fn contestant(&self, arm: &Arm, setting: &Setting, device: &Device) -> Result<ArmSummary, CompareError>;
+    fn contestant(
+        &self,
+        arm: &Arm,
+        setting: &Setting,
+        hyperparameters: &Hyperparameters,
+        device: &Device,
+    ) -> Result<ArmSummary, CompareError>;
+
+    /// The width of the plain network whose training step takes as long as that of the equivariant one, measured on `device`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no network with this symmetry.
+    fn width_by_time(&self, setting: &Setting, device: &Device) -> Result<usize, CompareError>;
 
     /// Loads the data of `plan`, from the folder `data` or from where the task keeps it.
     ///

@@ -7,6 +7,7 @@ use super::{
     layers::layers,
     number::{self, capital, count, duration, enumeration, typeset},
     plot::{self, Plot},
+    tuning::tuning,
     words::words,
 };
 use crate::compare::{
@@ -68,6 +69,7 @@ fn write_page(page: &mut String, results: &Results, name: &str) -> std::fmt::Res
         plots(page, curves)?;
     }
 
+    tuning(page, results, name)?;
     meaning(page, results, name)?;
     reproduce(page, results)?;
     cells(page, results, name)?;

@@ -11,6 +11,7 @@ mod rows;
 mod sample;
 mod table;
 mod terminal;
+mod tuning;
 mod verdict;
 mod words;
 

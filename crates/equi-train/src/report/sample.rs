@@ -58,6 +58,7 @@ pub(super) fn sample(seeds: u64) -> Results {
                         small_turns: Some(0.5),
                     }),
                     validation_curve: curve,
+                    validation: None,
                     best_epoch: 20 + seed as usize % 4,
                     train_seconds: (steps * 50) as f64 / speed,
                     steps,
@@ -97,6 +98,7 @@ pub(super) fn sample(seeds: u64) -> Results {
             weight_average: None,
             validation_one_in: 5,
             validation_size: 0,
+            tuning_trials: 0,
         },
         arms: arms
             .iter()
@@ -110,6 +112,7 @@ pub(super) fn sample(seeds: u64) -> Results {
                 augmentation: augmentation.into(),
             })
             .collect(),
+        tuning: None,
         data_symmetry: None,
         poses: None,
         cells,

@@ -3,6 +3,7 @@
 use super::{
     digest::{ArmDigest, is_trained},
     number::{self, capital, count, enumeration, exponent, magnitude},
+    tuning,
     words::words,
 };
 use crate::compare::{
@@ -30,6 +31,7 @@ pub fn verdict(results: &Results) -> String {
         sentences.extend(catching_up(results, name, smallest, largest));
     }
     sentences.extend(falling(results));
+    sentences.extend(results.tuning.as_ref().map(tuning::sentence));
     sentences.extend(trust(results, &sizes));
     sentences.extend(symmetry(results));
     sentences.extend(cost(results));
@@ -299,16 +301,18 @@ fn cost(results: &Results) -> Option<String> {
     let matched = match results.matched_by.as_str() {
         "params" => "parameters",
         "flops" => "FLOPs",
+        "time" => "the time of a training step",
         other => other,
     };
     let quantity = |arm: &ArmSummary| match results.matched_by.as_str() {
         "params" => arm.parameters as f64,
+        "time" => ArmDigest::new(results, arm).samples_per_second.map_or(f64::NAN, |speed| 1.0 / speed),
         _ => arm.flops_per_sample as f64,
     };
     let trained: Vec<&ArmSummary> = results.arms.iter().filter(|arm| is_trained(results, &arm.name)).collect();
     let others = trained.iter().filter(|arm| {
         let ratio = quantity(arm) / quantity(trained[0]);
-        !(1.0 / FAR_FROM_MATCHED..=FAR_FROM_MATCHED).contains(&ratio)
+        ratio.is_finite() && !(1.0 / FAR_FROM_MATCHED..=FAR_FROM_MATCHED).contains(&ratio)
     });
     let others: Vec<String> = others.map(|arm| arm.name.clone()).collect();
     let but = if others.is_empty() { String::new() } else { format!(", but for {}", enumeration(&others)) };

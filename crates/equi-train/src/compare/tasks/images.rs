@@ -9,11 +9,13 @@ use equi_core::check::{FieldFn, layers, local};
 
 use crate::augment::Augmentation;
 use crate::compare::cell::{Tested, Work, train_cell};
+use crate::compare::matching::{seconds_ratio, training_step, width_of_equal_time};
 use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Metric, Poses};
 use crate::compare::symmetry::{self, features};
 use crate::compare::view::image::{among_frames, answers, passes, posed};
 use crate::compare::{
-    Arm, CellPlan, Checked, CompareError, MatchBy, Network, Plan, Setting, Symmetry, Trials, View, nearest_width, probe,
+    Arm, CellPlan, Checked, CompareError, Hyperparameters, MatchBy, Network, Plan, Setting, Symmetry, Trials, View,
+    nearest_width, probe, tuning,
 };
 use crate::cost::parameters;
 use crate::data::{DataError, Images};
@@ -23,6 +25,8 @@ use equi_core::group::Group;
 
 /// Test images on which invariance is measured.
 const PROBE: usize = 64;
+/// Images of a training step that is timed.
+const TIMED: usize = 64;
 /// Images a forward pass takes outside training.
 const EVALUATION_BATCH: usize = 250;
 
@@ -39,11 +43,12 @@ fn planar(symmetry: Symmetry) -> (Group, f64) {
 }
 
 /// What an arm does to its training images: rotations by any angle, and flips where the user asks for them; one of the frames.
-pub(super) fn augmentation(arm: &Arm, symmetry: Symmetry) -> Augmentation {
+pub(super) fn augmentation(arm: &Arm, symmetry: Symmetry, hyperparameters: &Hyperparameters) -> Augmentation {
     let (group, flips) = planar(symmetry);
     match arm.view {
         View::Frames => among_frames(group.has_flips()),
-        _ if arm.augmented => Augmentation { horizontal_flip: flips, vertical_flip: flips, ..Augmentation::default() },
+        _ if arm.augmented => Augmentation { horizontal_flip: flips, vertical_flip: flips, ..Augmentation::default() }
+            .scaled(hyperparameters.augmentation),
         _ => Augmentation::none(),
     }
 }
@@ -69,9 +74,15 @@ pub(super) struct Shape {
 
 impl Shape {
     /// The network of `arm`, its cost and its augmentation.
-    pub(super) fn contestant(self, arm: &Arm, setting: &Setting, device: &Device) -> Result<ArmSummary, CompareError> {
+    pub(super) fn contestant(
+        self,
+        arm: &Arm,
+        setting: &Setting,
+        hyperparameters: &Hyperparameters,
+        device: &Device,
+    ) -> Result<ArmSummary, CompareError> {
         let (group, _) = planar(setting.symmetry);
-        let (steerable, plain) = self.networks(group, setting.matched_by, device)?;
+        let (steerable, plain) = self.networks(setting, hyperparameters, device)?;
         let side = self.side;
         let (model, parameters, flops_per_sample) = if arm.network == Network::Equivariant {
             let built = self.built(steerable, 0, device)?;
@@ -87,25 +98,52 @@ impl Shape {
             flops_per_sample,
             test_flops_per_sample: Some(passes as u64 * flops_per_sample),
             training_flops_per_sample: Some(3 * flops_per_sample),
-            augmentation: augmentation(arm, setting.symmetry).to_string(),
+            augmentation: augmentation(arm, setting.symmetry, hyperparameters).to_string(),
         })
     }
 
-    /// The equivariant network, and the plain one that costs about the same.
+    /// The equivariant network, and the plain one that costs about the same; both narrower, if the hyperparameters say so.
     fn networks(
         self,
-        group: Group,
-        matched_by: MatchBy,
+        setting: &Setting,
+        hyperparameters: &Hyperparameters,
         device: &Device,
     ) -> Result<(SteerableCnnConfig, PlainCnnConfig), CompareError> {
+        let (group, _) = planar(setting.symmetry);
         let fields = (CHANNELS / group.order().unwrap_or(1)).max(1);
-        let steerable = SteerableCnnConfig::new(group, fields, self.classes);
-        let reference = self.built(steerable, 0, device)?;
-        let cost = match matched_by {
-            MatchBy::Flops => reference.flops(self.side, self.side),
-            MatchBy::Params => parameters(&reference) as u64,
+        let steerable = |fields| SteerableCnnConfig::new(group, fields, self.classes);
+        let reference = self.built(steerable(fields), 0, device)?;
+        let width = match (setting.plain_width, setting.matched_by) {
+            (Some(width), _) => width,
+            (None, MatchBy::Params) => self.plain_width(MatchBy::Params, parameters(&reference) as u64),
+            // Where nothing has been timed, operations are the nearest to time.
+            (None, MatchBy::Flops | MatchBy::Time) => {
+                self.plain_width(MatchBy::Flops, reference.flops(self.side, self.side))
+            }
         };
-        Ok((steerable, self.plain(matched_by, cost)))
+        let plain = PlainCnnConfig::new(hyperparameters.channels(width), self.classes);
+        Ok((steerable(hyperparameters.channels(fields)), plain))
+    }
+
+    /// The width of the plain network whose training step takes as long as that of the equivariant one.
+    pub(super) fn width_by_time(self, setting: &Setting, device: &Device) -> Result<usize, CompareError> {
+        let (steerable, counted) = self.networks(setting, &Hyperparameters::MATCHED, device)?;
+        // What the pixels are takes no time.
+        let images = Images::new(
+            (0..TIMED * self.side * self.side).map(|at| (at % 97) as f32 / 97.0).collect(),
+            (0..TIMED).map(|at| (at % self.classes) as u8).collect(),
+            self.side,
+            self.side,
+        )?;
+        let problem = || Classification::new(&images, positions(TIMED), vec![0], 0);
+        width_of_equal_time(counted.width, |width| {
+            let plain = PlainCnnConfig::new(width, self.classes).init(0, device).train();
+            let steerable = self.built(steerable, 0, device)?.train();
+            Ok(seconds_ratio(
+                training_step(problem(), steerable, TIMED, device),
+                training_step(problem(), plain, TIMED, device),
+            ))
+        })
     }
 
     /// The equivariant network with the weights of a seed.
@@ -115,13 +153,13 @@ impl Shape {
         checked.map_err(|error| CompareError::Request(format!("--group: {error}")))
     }
 
-    /// The plain network whose cost is nearest to that of the equivariant one.
-    fn plain(self, matched_by: MatchBy, cost: u64) -> PlainCnnConfig {
+    /// The width of the plain network whose cost is nearest to that of the equivariant one.
+    fn plain_width(self, matched_by: MatchBy, cost: u64) -> usize {
         let config = |width| PlainCnnConfig::new(width, self.classes);
-        config(match matched_by {
+        match matched_by {
             MatchBy::Params => nearest_width(cost, |width| config(width).parameters() as u64),
-            MatchBy::Flops => nearest_width(cost, |width| config(width).flops(self.side, self.side)),
-        })
+            MatchBy::Flops | MatchBy::Time => nearest_width(cost, |width| config(width).flops(self.side, self.side)),
+        }
     }
 }
 
@@ -163,8 +201,8 @@ impl<S: Source> Trials for ImageTrials<S> {
     }
 
     fn check(&self, arm: &Arm, weights: Option<&Path>) -> Result<Checked, CompareError> {
-        let (group, _) = planar(self.plan.setting.symmetry);
-        let (steerable, plain) = self.shape.networks(group, self.plan.setting.matched_by, &self.device)?;
+        let hyperparameters = tuning::beside(weights, arm)?.unwrap_or(self.plan.recipe.hyperparameters(arm));
+        let (steerable, plain) = self.shape.networks(&self.plan.setting, &hyperparameters, &self.device)?;
         match arm.network {
             Network::Equivariant => {
                 self.checked(arm, self.shape.built(steerable, 0, &self.device)?, &steerable, weights)
@@ -178,8 +216,7 @@ impl<S: Source> Trials for ImageTrials<S> {
 
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
         let work = Work { cell, plan: &self.plan, device: &self.device, session, progress };
-        let (group, _) = planar(self.plan.setting.symmetry);
-        let (steerable, plain) = self.shape.networks(group, self.plan.setting.matched_by, &self.device)?;
+        let (steerable, plain) = self.shape.networks(&self.plan.setting, &cell.hyperparameters, &self.device)?;
         if cell.arm.network == Network::Equivariant {
             self.train(self.shape.built(steerable, cell.seed, &self.device)?, work)
         } else {
@@ -240,7 +277,7 @@ impl<S: Source> ImageTrials<S> {
         let held_out = cell.train_size - recipe.validation(cell.train_size);
         let problem =
             Classification::new(&images, (0..held_out).collect(), (held_out..cell.train_size).collect(), cell.seed)
-                .with_augmentation(augmentation(&cell.arm, symmetry));
+                .with_augmentation(augmentation(&cell.arm, symmetry, &cell.hyperparameters));
 
         let answer = |model: &M, images| answers(view, mirrors, flips > 0.0, images, |images| model.forward(images));
         let (probe_images, _) = self.test.batch(&positions(PROBE.min(self.test.len())), &self.device);
@@ -284,9 +321,9 @@ mod tests {
         for (matched_by, cost) in [(MatchBy::Params, 40_000), (MatchBy::Flops, 10_000_000)] {
             let gap = |config: PlainCnnConfig, matched_by| match matched_by {
                 MatchBy::Params => (config.parameters() as u64).abs_diff(cost),
-                MatchBy::Flops => config.flops(shape.side, shape.side).abs_diff(cost),
+                MatchBy::Flops | MatchBy::Time => config.flops(shape.side, shape.side).abs_diff(cost),
             };
-            let chosen = shape.plain(matched_by, cost);
+            let chosen = PlainCnnConfig::new(shape.plain_width(matched_by, cost), shape.classes);
             for width in 1..100 {
                 let other = PlainCnnConfig::new(width, shape.classes);
                 assert!(gap(chosen, matched_by) <= gap(other, matched_by), "{other} is nearer than {chosen}");

@@ -7,7 +7,9 @@ use burn::tensor::Device;
 
 use super::images::{ImageTrials, Shape, Source, mirrored};
 use crate::compare::results::{ArmSummary, Domain};
-use crate::compare::{ARMS, Arm, CompareError, Growth, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials, view};
+use crate::compare::{
+    ARMS, Arm, CompareError, Growth, Hyperparameters, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials, view,
+};
 use crate::data::mnist;
 use crate::data::rotated::{Pose, RotatedMnist, Side, TEST, TRAINING};
 use crate::data::{DataError, Images};
@@ -78,6 +80,7 @@ impl Task for MnistRot {
             weight_average: None,
             validation_one_in: 5,
             validation_size: 0,
+            tuning_trials: 0,
         };
         match preset {
             Preset::Smoke => Recipe {
@@ -111,8 +114,18 @@ impl Task for MnistRot {
         }
     }
 
-    fn contestant(&self, arm: &Arm, setting: &Setting, device: &Device) -> Result<ArmSummary, CompareError> {
-        SHAPE.contestant(arm, setting, device)
+    fn contestant(
+        &self,
+        arm: &Arm,
+        setting: &Setting,
+        hyperparameters: &Hyperparameters,
+        device: &Device,
+    ) -> Result<ArmSummary, CompareError> {
+        SHAPE.contestant(arm, setting, hyperparameters, device)
+    }
+
+    fn width_by_time(&self, setting: &Setting, device: &Device) -> Result<usize, CompareError> {
+        SHAPE.width_by_time(setting, device)
     }
 
     fn open(&self, plan: &Plan, data: Option<&Path>, device: &Device) -> Result<Box<dyn Trials>, CompareError> {
@@ -136,7 +149,7 @@ impl Source for RotatedMnist {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::{CellPlan, Network, View};
+    use crate::compare::{Network, View};
     use crate::fit::Session;
 
     #[cfg(feature = "flex")]
@@ -154,9 +167,9 @@ mod tests {
             sizes: Some(vec![20]),
             ..Request::default()
         };
-        let plan = Plan::new(&MnistRot, &request, &device).unwrap();
+        let plan = Plan::new(&MnistRot, &request, &device, None).unwrap();
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(mnist::FOLDER);
-        let cell = CellPlan { arm: ARMS[0], train_size: 20, seed: 0 };
+        let cell = plan.recipe.cell(ARMS[0], 20, 0);
         let trials = MnistRot.open(&plan, Some(&data), &device.device).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let session = || Session { stop: Stop::new(), checkpoints: Some(Checkpoints::new(folder.path())) };
@@ -189,7 +202,7 @@ mod tests {
             arms: Some(MnistRot.arms().iter().map(|arm| arm.name.to_string()).collect()),
             ..Request::default()
         };
-        let plan = Plan::new(&MnistRot, &request, &device).unwrap();
+        let plan = Plan::new(&MnistRot, &request, &device, None).unwrap();
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(mnist::FOLDER);
         let trials = MnistRot.open(&plan, Some(&data), &device.device).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -234,10 +247,10 @@ mod tests {
             sizes: Some(vec![20]),
             ..Request::default()
         };
-        let plan = Plan::new(&MnistRot, &request, &device).unwrap();
+        let plan = Plan::new(&MnistRot, &request, &device, None).unwrap();
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(mnist::FOLDER);
-        let cell = CellPlan { arm: Arm::named("augmented").unwrap(), train_size: 20, seed: 0 };
         let run = |plan: &Plan| {
+            let cell = plan.recipe.cell(Arm::named("augmented").unwrap(), 20, 0);
             let trials = MnistRot.open(plan, Some(&data), &device.device).unwrap();
             trials.run(&cell, &Session::default(), &mut |_| {}).unwrap()
         };

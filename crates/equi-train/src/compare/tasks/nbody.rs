@@ -15,12 +15,13 @@ use rand::Rng;
 
 use crate::augment::PointAugmentation;
 use crate::compare::cell::{Tested, Work, train_cell};
+use crate::compare::matching::{seconds_ratio, training_step, width_of_equal_time};
 use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, EquivarianceError, Metric, Poses};
 use crate::compare::symmetry::{self, features};
 use crate::compare::view::motion::{among_frames, mean_squared_error, passes, predictions, shown};
 use crate::compare::{
-    ARMS, Arm, CellPlan, CompareError, Growth, MatchBy, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials,
-    View, nearest_width, probe, view,
+    ARMS, Arm, CellPlan, CompareError, Growth, Hyperparameters, MatchBy, Network, Plan, Preset, Recipe, Setting,
+    Symmetry, Task, Trials, View, nearest_width, probe, view,
 };
 use crate::cost::parameters;
 use crate::data::nbody::{self, Motion, MotionBatch};
@@ -48,6 +49,8 @@ const PROBE: usize = 50;
 const FAR: f64 = 10.0;
 /// Operations of `x + t v`.
 const LINEAR_FLOPS: u64 = 2 * 3 * PARTICLES as u64;
+/// Motions of a training step that is timed: as many as a batch of the recipe has.
+const TIMED: usize = 100;
 /// How the metric is named.
 const METRIC: &str = "test MSE";
 
@@ -67,16 +70,17 @@ enum Equivariant {
 }
 
 impl Equivariant {
-    /// The network that `--model` names.
-    fn new(setting: &Setting) -> Self {
+    /// The network that `--model` names, narrower if the hyperparameters say so.
+    fn new(setting: &Setting, hyperparameters: &Hyperparameters) -> Self {
+        let hidden = hyperparameters.channels(HIDDEN);
         match setting.model.as_deref() {
             Some("radial-field") => {
-                Self::RadialField(RadialFieldConfig::new(HIDDEN).with_edge_features(EDGE_FEATURES).with_layers(LAYERS))
+                Self::RadialField(RadialFieldConfig::new(hidden).with_edge_features(EDGE_FEATURES).with_layers(LAYERS))
             }
-            Some("se3-transformer") => Self::SE3Transformer(Box::new(se3_transformer())),
-            Some("tensor-field") => Self::TensorField(Box::new(tensor_field())),
+            Some("se3-transformer") => Self::SE3Transformer(Box::new(se3_transformer(hyperparameters))),
+            Some("tensor-field") => Self::TensorField(Box::new(tensor_field(hyperparameters))),
             _ => {
-                let config = EgnnConfig::new(1, HIDDEN).with_velocity();
+                let config = EgnnConfig::new(1, hidden).with_velocity();
                 Self::Egnn(config.with_edge_features(EDGE_FEATURES).with_layers(LAYERS))
             }
         }
@@ -102,8 +106,8 @@ impl Equivariant {
 
     fn describe(&self) -> String {
         match self {
-            Self::Egnn(_) => format!("EGNN with velocities, {LAYERS} layers, {HIDDEN} features"),
-            Self::RadialField(_) => format!("radial field, {LAYERS} layers, {HIDDEN} features"),
+            Self::Egnn(config) => format!("EGNN with velocities, {LAYERS} layers, {} features", config.hidden),
+            Self::RadialField(config) => format!("radial field, {LAYERS} layers, {} features", config.hidden),
             Self::SE3Transformer(config) => {
                 format!("SE(3)-Transformer, {} blocks of attention, fibre {}", config.depth, config.fibre_hidden())
             }
@@ -117,8 +121,9 @@ impl Equivariant {
 /// Two blocks of attention as Fuchs et al. have them, but for keys that are the values: half the convolutions, and no larger errors.
 ///
 /// Kernels that mirrors break are left out: the law has reflections, and the errors of equivariance are measured with them.
-fn se3_transformer() -> SE3TransformerConfig {
-    let (channels, heads) = (16, 4);
+fn se3_transformer(hyperparameters: &Hyperparameters) -> SE3TransformerConfig {
+    let heads = 4;
+    let channels = hyperparameters.channels(16).next_multiple_of(heads);
     SE3TransformerConfig::new(channels)
         .with_input_fibre(Some(SE3TransformerMotion::fibre_in()))
         .with_output_fibre(Some(SE3TransformerMotion::fibre_out()))
@@ -136,8 +141,9 @@ fn se3_transformer() -> SE3TransformerConfig {
 }
 
 /// Three convolutions of scalars and vectors, which hear all but the farthest particles.
-fn tensor_field() -> TensorFieldNetworkConfig {
-    let hidden = [MulIrrep::new(32, Irrep::even(0)), MulIrrep::new(32, Irrep::odd(1))];
+fn tensor_field(hyperparameters: &Hyperparameters) -> TensorFieldNetworkConfig {
+    let channels = hyperparameters.channels(32);
+    let hidden = [MulIrrep::new(channels, Irrep::even(0)), MulIrrep::new(channels, Irrep::odd(1))];
     let neighbours = (PARTICLES - 1) as f64;
     TensorFieldMotion::config(Irreps::new(hidden), 10.0, neighbours).with_lmax(2).with_radial(32, [64])
 }
@@ -150,24 +156,27 @@ fn raw(width: usize) -> RawGnnConfig {
     RawGnnConfig::new(1, width).with_edge_features(EDGE_FEATURES).with_layers(LAYERS)
 }
 
-/// The plain network whose cost is nearest to that of the equivariant one.
-fn plain(setting: &Setting, device: &Device) -> RawGnnConfig {
-    let equivariant = Equivariant::new(setting);
-    raw(match setting.matched_by {
-        MatchBy::Flops => {
-            nearest_width(equivariant.flops(device), |width| raw_gnn_flops(&raw(width), PARTICLES, PAIRS))
+/// The plain network whose cost is nearest to that of the equivariant one; narrower, if the hyperparameters say so.
+fn plain(setting: &Setting, hyperparameters: &Hyperparameters, device: &Device) -> RawGnnConfig {
+    let equivariant = || Equivariant::new(setting, &Hyperparameters::MATCHED);
+    let width = match (setting.plain_width, setting.matched_by) {
+        (Some(width), _) => width,
+        // Where nothing has been timed, operations are the nearest to time.
+        (None, MatchBy::Flops | MatchBy::Time) => {
+            nearest_width(equivariant().flops(device), |width| raw_gnn_flops(&raw(width), PARTICLES, PAIRS))
         }
-        MatchBy::Params => nearest_width(equivariant.parameters(device) as u64, |width| {
+        (None, MatchBy::Params) => nearest_width(equivariant().parameters(device) as u64, |width| {
             parameters(&raw(width).init(device).expect(VALID)) as u64
         }),
-    })
+    };
+    raw(hyperparameters.channels(width))
 }
 
 /// What an arm does to its training motions: all that leaves the law as it is; one of the frames.
-fn augmentation(arm: &Arm) -> PointAugmentation {
+fn augmentation(arm: &Arm, hyperparameters: &Hyperparameters) -> PointAugmentation {
     match arm.view {
         View::Frames => among_frames(),
-        _ if arm.augmented => PointAugmentation::default(),
+        _ if arm.augmented => PointAugmentation::default().scaled(hyperparameters.augmentation),
         _ => PointAugmentation::none(),
     }
 }
@@ -246,6 +255,7 @@ impl Task for NBody {
             weight_average: Some(0.999),
             validation_one_in: 1,
             validation_size: 500,
+            tuning_trials: 0,
         };
         match preset {
             Preset::Smoke => Recipe {
@@ -279,14 +289,20 @@ impl Task for NBody {
         }
     }
 
-    fn contestant(&self, arm: &Arm, setting: &Setting, device: &Device) -> Result<ArmSummary, CompareError> {
+    fn contestant(
+        &self,
+        arm: &Arm,
+        setting: &Setting,
+        hyperparameters: &Hyperparameters,
+        device: &Device,
+    ) -> Result<ArmSummary, CompareError> {
         let (model, parameters, flops_per_sample) = match arm.network {
             Network::Equivariant => {
-                let network = Equivariant::new(setting);
+                let network = Equivariant::new(setting, hyperparameters);
                 (network.describe(), network.parameters(device), network.flops(device))
             }
             Network::Plain => {
-                let config = plain(setting, device);
+                let config = plain(setting, hyperparameters, device);
                 let model = format!("GNN on coordinates, {} layers, {} features", config.layers, config.hidden);
                 let flops = raw_gnn_flops(&config, PARTICLES, PAIRS);
                 (model, parameters(&config.init(device).expect(VALID)), flops)
@@ -302,7 +318,34 @@ impl Task for NBody {
             flops_per_sample,
             test_flops_per_sample: Some(passes(arm.view) as u64 * flops_per_sample),
             training_flops_per_sample: Some(training),
-            augmentation: augmentation(arm).to_string(),
+            augmentation: augmentation(arm, hyperparameters).to_string(),
+        })
+    }
+
+    fn width_by_time(&self, setting: &Setting, device: &Device) -> Result<usize, CompareError> {
+        let motions = nbody::NBody::new(TASK_SEED).validation(TIMED)?;
+        let counted = plain(setting, &Hyperparameters::MATCHED, device).hidden;
+        width_of_equal_time(counted, |width| {
+            let plain = raw(width).init(device).expect(VALID).train();
+            let plain = training_step(Prediction::new(&motions, &motions, 0), plain, TIMED, device);
+            let timed = |network: &mut dyn FnMut()| seconds_ratio(network, plain);
+            let problem = Prediction::new(&motions, &motions, 0);
+            Ok(match Equivariant::new(setting, &Hyperparameters::MATCHED) {
+                Equivariant::Egnn(config) => {
+                    timed(&mut training_step(problem, config.init(device).expect(VALID).train(), TIMED, device))
+                }
+                Equivariant::RadialField(config) => {
+                    timed(&mut training_step(problem, config.init(device).expect(VALID).train(), TIMED, device))
+                }
+                Equivariant::SE3Transformer(config) => {
+                    let model = SE3TransformerMotion::new(config.init(device).expect(VALID));
+                    timed(&mut training_step(problem, model.train(), TIMED, device))
+                }
+                Equivariant::TensorField(config) => {
+                    let model = TensorFieldMotion::new(config.init(device).expect(VALID));
+                    timed(&mut training_step(problem, model.train(), TIMED, device))
+                }
+            })
         })
     }
 
@@ -345,9 +388,12 @@ impl Trials for Systems {
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
         let work = Work { cell, plan: &self.plan, device: &self.device, session, progress };
         let seed = stream(cell.seed, Purpose::Weights, 0).next_u64();
-        let plain = || plain(&self.plan.setting, &self.device).with_seed(seed).init(&self.device).expect(VALID);
+        let hyperparameters = &cell.hyperparameters;
+        let plain = || {
+            plain(&self.plan.setting, hyperparameters, &self.device).with_seed(seed).init(&self.device).expect(VALID)
+        };
         match cell.arm.network {
-            Network::Equivariant => match Equivariant::new(&self.plan.setting) {
+            Network::Equivariant => match Equivariant::new(&self.plan.setting, hyperparameters) {
                 Equivariant::Egnn(config) => self.train(config.with_seed(seed).init(&self.device).expect(VALID), work),
                 Equivariant::RadialField(config) => {
                     self.train(config.with_seed(seed).init(&self.device).expect(VALID), work)
@@ -373,7 +419,8 @@ impl Systems {
         let Work { cell, session, .. } = work;
         let training = shown(cell.arm.view, &self.training(cell)?);
         let validation = shown(cell.arm.view, &self.validation);
-        let problem = Prediction::new(&training, &validation, cell.seed).with_augmentation(augmentation(&cell.arm));
+        let problem = Prediction::new(&training, &validation, cell.seed)
+            .with_augmentation(augmentation(&cell.arm, &cell.hyperparameters));
         let exact_untrained = self.exact_error(&model.valid(), cell);
         train_cell(&problem, model, work, |trained| self.tested(trained, cell, exact_untrained, &session.stop))
     }
@@ -488,7 +535,7 @@ mod tests {
         let mut request =
             Request { task: "nbody".to_string(), preset: Some("smoke".to_string()), ..Request::default() };
         change(&mut request);
-        Plan::new(&NBody, &request, &resolve(Some("flex")).unwrap()).unwrap()
+        Plan::new(&NBody, &request, &resolve(Some("flex")).unwrap(), None).unwrap()
     }
 
     fn run(plan: &Plan, cell: &CellPlan) -> Cell {
@@ -579,7 +626,7 @@ mod tests {
     #[test]
     fn a_line_is_fitted_to_the_training_motions() {
         let plan = plan(|request| request.sizes = Some(vec![200]));
-        let cell = CellPlan { arm: Arm::named("linear").unwrap(), train_size: 200, seed: 3 };
+        let cell = plan.recipe.cell(Arm::named("linear").unwrap(), 200, 3);
         let motions = nbody::NBody::new(TASK_SEED).training(3, 200).unwrap();
         let test = nbody::NBody::new(TASK_SEED).test(plan.recipe.test_size).unwrap();
         let error = |motions: &[Motion], time: f64| {

@@ -17,8 +17,8 @@ use super::images::{ImageTrials, Shape, Source, augmentation, mirrored};
 use crate::compare::cell::Work;
 use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain};
 use crate::compare::{
-    ARMS, Arm, CellPlan, Checked, CompareError, Growth, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials,
-    View, view,
+    ARMS, Arm, CellPlan, Checked, CompareError, Growth, Hyperparameters, Network, Plan, Preset, Recipe, Setting,
+    Symmetry, Task, Trials, View, view,
 };
 use crate::cost::parameters;
 use crate::data::files::{self, LabelledImages};
@@ -44,7 +44,7 @@ pub struct OwnImages {
     own: Vec<Arc<OwnArm>>,
 }
 
-type Contestant = dyn Fn(&Setting, &Device) -> ArmSummary + Send + Sync;
+type Contestant = dyn Fn(&Setting, &Hyperparameters, &Device) -> ArmSummary + Send + Sync;
 type Train = dyn Fn(&ImageTrials<Images>, Work<'_>) -> Result<Cell, CompareError> + Send + Sync;
 
 /// A network of the user's as an arm: what it is called, whether its training images are augmented, and how it is made.
@@ -71,14 +71,14 @@ impl OwnArm {
         let arm = Arm { name, about, network: Network::Own(name), augmented, view: View::AsIs };
         let build = Arc::new(build);
         let made = build.clone();
-        let contestant = move |setting: &Setting, device: &Device| ArmSummary {
+        let contestant = move |setting: &Setting, hyperparameters: &Hyperparameters, device: &Device| ArmSummary {
             name: name.to_string(),
             model: about.to_string(),
             parameters: parameters(&made(0, device)),
             flops_per_sample: flops,
             test_flops_per_sample: Some(flops),
             training_flops_per_sample: Some(3 * flops),
-            augmentation: augmentation(&arm, setting.symmetry).to_string(),
+            augmentation: augmentation(&arm, setting.symmetry, hyperparameters).to_string(),
         };
         let train = move |trials: &ImageTrials<Images>, work: Work<'_>| {
             trials.train(build(work.cell.seed, &trials.device), work)
@@ -255,14 +255,25 @@ impl Task for OwnImages {
             weight_average: None,
             validation_one_in: 5,
             validation_size: 0,
+            tuning_trials: 0,
         }
     }
 
-    fn contestant(&self, arm: &Arm, setting: &Setting, device: &Device) -> Result<ArmSummary, CompareError> {
+    fn contestant(
+        &self,
+        arm: &Arm,
+        setting: &Setting,
+        hyperparameters: &Hyperparameters,
+        device: &Device,
+    ) -> Result<ArmSummary, CompareError> {
         match self.own.iter().find(|own| own.arm == *arm) {
-            Some(own) => Ok((own.contestant)(setting, device)),
-            None => self.shape().contestant(arm, setting, device),
+            Some(own) => Ok((own.contestant)(setting, hyperparameters, device)),
+            None => self.shape().contestant(arm, setting, hyperparameters, device),
         }
+    }
+
+    fn width_by_time(&self, setting: &Setting, device: &Device) -> Result<usize, CompareError> {
+        self.shape().width_by_time(setting, device)
     }
 
     fn open(&self, plan: &Plan, _data: Option<&Path>, device: &Device) -> Result<Box<dyn Trials>, CompareError> {
