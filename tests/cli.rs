@@ -56,6 +56,11 @@ fn results(out: &Path) -> Value {
             assert!(cell.as_object_mut().expect("a cell").remove(measured).is_some(), "no {measured}");
         }
     }
+    for arm in value["tuning"]["arms"].as_array_mut().into_iter().flatten() {
+        for trial in arm["trials"].as_array_mut().expect("trials") {
+            assert!(trial.as_object_mut().expect("a trial").remove("train_seconds").is_some());
+        }
+    }
     value.as_object_mut().expect("an object").remove("verdict");
     value
 }
@@ -186,6 +191,73 @@ fn killed_at_any_moment_and_resumed_gives_the_results_of_an_undisturbed_run() {
 #[test]
 fn points_killed_at_any_moment_and_resumed_give_the_results_of_an_undisturbed_run() {
     survives_kills(|out| smoke_of("nbody", out));
+}
+
+/// Trials first, then cells, by two processes: what one alone does undisturbed.
+#[test]
+fn two_tuning_processes_killed_twenty_times_and_resumed_give_the_results_of_one_undisturbed() {
+    let tuned = |out: &Path| {
+        let mut command = smoke(out);
+        command.args(["--sizes", "50,100", "--tune", "3"]);
+        command
+    };
+    let (_undisturbed, whole) = folder();
+    let begin = Instant::now();
+    let output = run(tuned(&whole));
+    let whole_time = begin.elapsed();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let found = results(&whole);
+    let arms = found["tuning"]["arms"].as_array().expect("what was tuned");
+    assert!(arms.len() == 3 && arms.iter().all(|arm| arm["trials"].as_array().unwrap().len() == 3));
+    assert!(whole.join("tuning.json").exists() && whole.join("tuning/plain-trial2.json").exists());
+    assert!(stderr(&output).contains("equivariant-trial2: validation"), "{}", stderr(&output));
+
+    let (_killed, out) = folder();
+    let two = |out: &Path| {
+        let mut command = tuned(out);
+        command.args(["--jobs", "2", "--resume"]);
+        command
+    };
+    for kill in 0..20_u32 {
+        let mut child = start(two(&out));
+        // Moments all over a run, in no order.
+        sleep(whole_time * (7 * kill % 20) / 40 + Duration::from_millis(30));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    // The process that helped the last one may need a moment to notice.
+    let output = run(two(&out));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(results(&out), found);
+}
+
+#[test]
+fn networks_are_matched_by_the_clock_and_the_width_is_kept() {
+    let (_folder, out) = folder();
+    let timed = || {
+        let mut command = equi(&["compare", "nbody", "--preset", "smoke", "--device", "flex", "--match", "time"]);
+        command.args(["--arms", "plain,equivariant", "--out"]).arg(&out);
+        command
+    };
+    let mut child = start(timed());
+    assert!(wait(&mut child, || out.join("plan.json").exists()), "over before it began");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let width = |file: &str| {
+        let plan: Value = serde_json::from_str(&fs::read_to_string(out.join(file)).unwrap()).unwrap();
+        plan["plain_width"].as_u64().expect("a width")
+    };
+    let measured = width("plan.json");
+    // A clock would not measure the same again.
+    let mut resumed = timed();
+    resumed.arg("--resume");
+    let output = run(resumed);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(width("plan.json"), measured);
+    let found = results(&out);
+    assert_eq!(found["matched_by"], "time");
+    let model = found["arms"][0]["model"].as_str().expect("a model");
+    assert!(model.contains(&format!("{measured} features")), "{model}");
 }
 
 fn survives_kills(smoke: impl Fn(&Path) -> Command) {

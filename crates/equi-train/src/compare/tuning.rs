@@ -178,3 +178,105 @@ fn spread(parts: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
 fn rounded(value: f64) -> f64 {
     format!("{value:.1e}").parse().expect("what was just printed")
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::compare::{ARMS, Request, task};
+    use crate::device::resolve;
+
+    fn plan(task_name: &str, trials: usize, arms: &[&str]) -> Plan {
+        let request = Request {
+            task: task_name.to_string(),
+            arms: Some(arms.iter().map(|arm| arm.to_string()).collect()),
+            tuning_trials: Some(trials),
+            ..Request::default()
+        };
+        Plan::new(task(task_name).unwrap(), &request, &resolve(Some("flex")).unwrap(), None).unwrap()
+    }
+
+    fn trained(trials: &[CellPlan], metric: impl Fn(usize) -> Option<f64>) -> Vec<Cell> {
+        let cell = |(place, trial): (usize, &CellPlan)| Cell {
+            validation: metric(place).map(|metric| Score { metric, loss: 1.0 }),
+            ..Cell::begun(trial)
+        };
+        trials.iter().enumerate().map(cell).collect()
+    }
+
+    #[test]
+    fn every_network_has_as_many_trials_the_recipe_first() {
+        let plan = plan("nbody", 5, &["augmented-tta", "plain", "equivariant", "augmented", "linear"]);
+        let trials = trials(&plan, &ARMS);
+        let names: Vec<String> = trials.iter().map(CellPlan::to_string).collect();
+        assert_eq!(names.len(), 3 * 5, "two arms share a network, and one has none: {names:?}");
+        assert_eq!(
+            [&names[0], &names[4], &names[14]],
+            ["augmented-tta-trial0", "augmented-tta-trial4", "equivariant-trial4"]
+        );
+        for (place, trial) in trials.iter().enumerate() {
+            assert_eq!((trial.train_size, trial.seed), (400, plan.recipe.seeds), "middle size, a seed of its own");
+            if place % 5 == 0 {
+                assert_eq!(trial.hyperparameters, plan.recipe.hyperparameters(&trial.arm));
+            }
+            assert_eq!(plan.steps_of(trial), plan.recipe.steps(400));
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_range_is_tried_once_and_alike_for_all_arms() {
+        let center = Hyperparameters { learning_rate: 0.02, weight_decay: 1e-4, width: 1.0, augmentation: 1.0 };
+        let of = |name: &str| draw(&Arm::named(name).unwrap(), center, 9);
+        let (plain, augmented) = (of("plain"), of("augmented"));
+        assert_eq!((plain.len(), plain[0], augmented[0]), (9, center, center));
+        let mut parts: Vec<usize> = plain[1..]
+            .iter()
+            .map(|tried| (((tried.learning_rate / 0.02).ln() / RATES.ln() + 1.0) / 2.0 * 8.0) as usize)
+            .collect();
+        parts.sort_unstable();
+        // Two digits of a rate may carry it over the border of its part.
+        assert!(parts.iter().enumerate().all(|(place, part)| place.abs_diff(*part) <= 1), "{parts:?}");
+        for (plain, augmented) in plain.iter().zip(&augmented) {
+            assert_eq!(Hyperparameters { augmentation: 1.0, ..*augmented }, *plain, "the same multiples");
+            assert!(WIDTHS.contains(&plain.width) && AUGMENTATIONS.contains(&augmented.augmentation));
+            assert!((DECAYS[0] * 0.9..=DECAYS[1] * 1.1).contains(&f64::from(plain.weight_decay)) || *plain == center);
+        }
+        assert!(augmented.iter().any(|tried| tried.augmentation < 1.0) && plain.iter().any(|tried| tried.width < 1.0));
+        assert!(draw(&ARMS[0], center, 0).is_empty() && draw(&ARMS[0], center, 1) == [center]);
+        assert!(
+            of("frame-averaged").iter().all(|tried| tried.augmentation == 1.0),
+            "there are as many frames as there are"
+        );
+    }
+
+    #[test]
+    fn the_best_score_is_chosen_and_arms_that_share_a_network_share_it() {
+        let plan = plan("mnist-rot", 3, &["augmented-tta", "augmented", "plain"]);
+        let trials = trials(&plan, &ARMS);
+        // Of three trials each: the last is best; all diverged.
+        let cells = trained(&trials, |place| [Some(9.0), None, Some(4.0)].get(place).copied().flatten());
+        let tuning = Tuning::of(&plan, &trials, &cells);
+        assert_eq!(tuning.arms.iter().map(|arm| arm.chosen).collect::<Vec<_>>(), [2, 0]);
+        let chosen = tuning.chosen(&ARMS);
+        let cells = plan.cells_among(&ARMS, &chosen);
+        let tuned: Vec<Hyperparameters> = cells[..3].iter().map(|cell| cell.hyperparameters).collect();
+        assert_eq!(tuned, [trials[2].hyperparameters, trials[2].hyperparameters, trials[3].hyperparameters]);
+        assert_eq!(cells[0].training(), CellPlan { arm: cells[1].arm, ..cells[0].clone() }, "one network");
+    }
+
+    #[test]
+    fn weights_are_built_as_the_study_beside_them_says() {
+        let plan = plan("mnist-rot", 2, &["augmented", "plain"]);
+        let trials = trials(&plan, &ARMS);
+        let tuning = Tuning::of(&plan, &trials, &trained(&trials, |place| Some(10.0 - place as f64)));
+        let out = tempfile::tempdir().unwrap();
+        let weights = out.path().join("weights").join("augmented-tta-n100-s0.bpk");
+        let tta = Arm::named("augmented-tta").unwrap();
+        assert_eq!(beside(Some(&weights), &tta).unwrap(), None);
+        fs::write(out.path().join(FILE), serde_json::to_vec(&tuning).unwrap()).unwrap();
+        assert_eq!(beside(Some(&weights), &tta).unwrap(), Some(trials[1].hyperparameters));
+        assert_eq!(beside(Some(&weights), &Arm::named("canonical").unwrap()).unwrap(), None);
+        fs::write(out.path().join(FILE), "{").unwrap();
+        assert!(beside(Some(&weights), &tta).unwrap_err().to_string().contains("tuning.json is not usable"));
+        assert_eq!(beside(None, &tta).unwrap(), None);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use burn::module::Module;
 use burn::store::ModuleRecord;
 use burn::tensor::Device;
 use equi_core::FieldType;
