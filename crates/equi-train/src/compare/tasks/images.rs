@@ -136,14 +136,10 @@ impl Shape {
             self.side,
             self.side,
         )?;
-        let problem = || Classification::new(&images, positions(TIMED), vec![0], 0);
         width_of_equal_time(counted.width, |width| {
-            let plain = PlainCnnConfig::new(width, self.classes).init(0, device).train();
-            let steerable = self.built(steerable, 0, device)?.train();
-            Ok(seconds_ratio(
-                training_step(problem(), steerable, TIMED, device),
-                training_step(problem(), plain, TIMED, device),
-            ))
+            let plain = PlainCnnConfig::new(width, self.classes).init(0, device);
+            let steerable = self.built(steerable, 0, device)?;
+            Ok(seconds_ratio(step(&images, steerable, device), step(&images, plain, device)))
         })
     }
 
@@ -166,6 +162,12 @@ impl Shape {
 
 /// Channels after the first convolution of the equivariant network, as many regular fields as that makes.
 const CHANNELS: usize = 16;
+
+/// A training step that is timed.
+fn step<M: Classifier>(images: &Images, model: M, device: &Device) -> impl FnMut() {
+    let problem = Classification::new(images, positions(images.len()), vec![0], 0);
+    training_step(problem, model.train(), images.len(), device)
+}
 
 /// Where training images come from.
 pub(super) trait Source {

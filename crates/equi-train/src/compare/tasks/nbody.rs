@@ -173,6 +173,11 @@ fn plain(setting: &Setting, hyperparameters: &Hyperparameters, device: &Device) 
     raw(hyperparameters.channels(width))
 }
 
+/// A training step that is timed.
+fn step<M: Dynamics>(motions: &[Motion], model: M, device: &Device) -> impl FnMut() {
+    training_step(Prediction::new(motions, motions, 0), model.train(), motions.len(), device)
+}
+
 /// What an arm does to its training motions: all that leaves the law as it is; one of the frames.
 fn augmentation(arm: &Arm, hyperparameters: &Hyperparameters) -> PointAugmentation {
     match arm.view {
@@ -327,24 +332,21 @@ impl Task for NBody {
         let motions = nbody::NBody::new(TASK_SEED).validation(TIMED)?;
         let counted = plain(setting, &Hyperparameters::MATCHED, device).hidden;
         width_of_equal_time(counted, |width| {
-            let plain = raw(width).init(device).expect(VALID).train();
-            let plain = training_step(Prediction::new(&motions, &motions, 0), plain, TIMED, device);
-            let timed = |network: &mut dyn FnMut()| seconds_ratio(network, plain);
-            let problem = Prediction::new(&motions, &motions, 0);
+            let plain = step(&motions, raw(width).init(device).expect(VALID), device);
             Ok(match Equivariant::new(setting, &Hyperparameters::MATCHED) {
                 Equivariant::Egnn(config) => {
-                    timed(&mut training_step(problem, config.init(device).expect(VALID).train(), TIMED, device))
+                    seconds_ratio(step(&motions, config.init(device).expect(VALID), device), plain)
                 }
                 Equivariant::RadialField(config) => {
-                    timed(&mut training_step(problem, config.init(device).expect(VALID).train(), TIMED, device))
+                    seconds_ratio(step(&motions, config.init(device).expect(VALID), device), plain)
                 }
                 Equivariant::SE3Transformer(config) => {
                     let model = SE3TransformerMotion::new(config.init(device).expect(VALID));
-                    timed(&mut training_step(problem, model.train(), TIMED, device))
+                    seconds_ratio(step(&motions, model, device), plain)
                 }
                 Equivariant::TensorField(config) => {
                     let model = TensorFieldMotion::new(config.init(device).expect(VALID));
-                    timed(&mut training_step(problem, model.train(), TIMED, device))
+                    seconds_ratio(step(&motions, model, device), plain)
                 }
             })
         })
