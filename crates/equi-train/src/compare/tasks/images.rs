@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use burn::module::Module;
 use burn::store::ModuleRecord;
 use burn::tensor::Device;
 use equi_core::FieldType;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
-use burn::module::Module;
 use burn::tensor::Device;
 use equi_core::group::Isometry;
 use equi_core::o3::{Irrep, Irreps, MulIrrep};
