@@ -278,6 +278,9 @@ pub struct Difference {
     /// How the interval was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ci95_method: Option<Method>,
+    /// Of Student's t test, two-sided, adjusted by Holm for all pairs at this size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_holm: Option<f64>,
 }
 
 /// How the metric of an arm falls with the number `n` of samples.

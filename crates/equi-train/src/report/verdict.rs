@@ -11,6 +11,9 @@ use crate::compare::{
     stats::{Interval, Method, confidence, interval, mean, paired},
 };
 
+/// A p-value below this, adjusted for all pairs, settles an order.
+const SETTLED: f64 = 0.05;
+
 /// Exact symmetries move a network's logits by rounding alone: about 1e-6 in `f32`. Above this something is broken.
 const ROUNDING: f64 = 1e-4;
 
@@ -111,10 +114,24 @@ fn race(results: &Results, name: &str, size: usize) -> String {
     if let (Some(difference), Some(Interval { low, high, .. })) = (mean(&differences), confidence(&differences)) {
         let won = differences.iter().filter(|&&difference| difference > 0.0).count();
         let points = if unit.is_empty() { "" } else { " points" };
-        let settled = match (low > 0.0, differences.len()) {
-            (true, 2) => "leaves out 0, but two seeds are too few to settle the order",
-            (true, _) => "settles the order of these two",
-            (false, _) => "does not settle the order of these two",
+        let adjusted = results.differences.iter().find(|pair| {
+            pair.train_size == size
+                && [pair.first.as_str(), pair.second.as_str()].iter().all(|arm| [best.arm, second.arm].contains(arm))
+        });
+        let adjusted = adjusted.and_then(|pair| pair.p_holm);
+        let settled = match (low > 0.0, differences.len(), adjusted) {
+            (true, 2, _) => "leaves out 0, but two seeds are too few to settle the order".to_string(),
+            (true, _, Some(p)) if p >= SETTLED => {
+                format!(
+                    "leaves out 0, but not once all pairs are compared (Holm's p = {p:.2}): the order is not settled"
+                )
+            }
+            (true, _, Some(p)) => {
+                let p = if p < 1e-3 { "< 0.001".to_string() } else { format!("= {p:.3}") };
+                format!("settles the order of these two (Holm's p {p}, for all pairs)")
+            }
+            (true, _, None) => "settles the order of these two".to_string(),
+            (false, ..) => "does not settle the order of these two".to_string(),
         };
         sentence += &format!(
             "; it is lower with {won} of {} seeds, by {}{points} on average (95 % interval of the difference {} to {}), \

@@ -113,7 +113,7 @@ fn by(method: Method, values: &[f64]) -> Option<Interval> {
 }
 
 /// `s / sqrt(n)`.
-fn standard_error(values: &[f64]) -> Option<f64> {
+pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
     let n = values.len();
     if n < 2 {
         return None;

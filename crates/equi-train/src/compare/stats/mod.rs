@@ -2,14 +2,17 @@
 //!
 //! * [`confidence`] is the interval of a mean over seeds.
 //! * [`differences`] compares arms seed by seed: arms of a seed share samples, order and test set.
+//! * [`holm`] adjusts p-values of many differences for one another.
 //! * [`curves`] fits how errors fall with the number of samples.
 
 mod curve;
 mod interval;
+mod multiple;
 mod summary;
 
 pub use curve::{FloorLaw, PowerLaw, floor_law, power_law};
 pub use interval::{BOOTSTRAP_FROM, Interval, Method, confidence, interval};
+pub use multiple::{holm, p_value};
 pub use summary::{curves, differences, paired, summarise};
 
 /// The arithmetic mean; `None` of nothing.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Interval, confidence, floor_law, interval, mean, power_law};
+use super::{Interval, confidence, floor_law, holm, interval, mean, p_value, power_law};
 use crate::compare::results::{ArmSummary, Cell, Curve, Difference, Estimate, FloorFit, SizeSummary};
 
 /// The cells of one arm, with their seeds, sizes and values.
@@ -51,11 +51,13 @@ pub fn paired(cells: &[Cell], first: &str, second: &str, train_size: usize) -> V
 pub fn differences(arms: &[ArmSummary], cells: &[Cell]) -> Vec<Difference> {
     let mut found = Vec::new();
     for train_size in distinct(cells.iter().map(|cell| cell.train_size)) {
+        let (begin, mut p_values) = (found.len(), Vec::new());
         for (place, first) in arms.iter().enumerate() {
             for second in &arms[place + 1..] {
                 let differences = paired(cells, &first.name, &second.name, train_size);
                 let Some(mean) = mean(&differences) else { continue };
                 let interval = confidence(&differences);
+                p_values.push(p_value(&differences));
                 found.push(Difference {
                     first: first.name.clone(),
                     second: second.name.clone(),
@@ -64,8 +66,14 @@ pub fn differences(arms: &[ArmSummary], cells: &[Cell]) -> Vec<Difference> {
                     mean,
                     ci95: interval.as_ref().map(Interval::ends),
                     ci95_method: interval.map(|interval| interval.method),
+                    p_holm: None,
                 });
             }
+        }
+        let adjusted = holm(&p_values.iter().copied().flatten().collect::<Vec<_>>());
+        let tested = found[begin..].iter_mut().zip(&p_values).filter(|(_, p_value)| p_value.is_some());
+        for ((difference, _), adjusted) in tested.zip(adjusted) {
+            difference.p_holm = Some(adjusted);
         }
     }
     found
