@@ -107,7 +107,7 @@ fn unknown_names_list_the_known_ones() {
     fails(&run(equi(&["compare", "mnist"])), 2, &["mnist-rot"]);
     fails(&run(equi(&["compare", "mnist-rot", "--preset", "huge"])), 2, &["`huge`", "quick", "paper"]);
     fails(&run(equi(&["compare", "mnist-rot", "--arms", "plain,magic"])), 2, &["`magic`", "augmented"]);
-    fails(&run(equi(&["compare", "mnist-rot", "--match", "time"])), 2, &["flops, params"]);
+    fails(&run(equi(&["compare", "mnist-rot", "--match", "size"])), 2, &["flops, params, time"]);
     fails(&run(equi(&["compare", "mnist-rot", "--device", "tpu"])), 2, &["`tpu`", "flex"]);
     fails(&run(equi(&["compare", "mnist-rot", "--sizes", "50,999999"])), 2, &["999999", "12000"]);
     fails(&run(equi(&["compare", "mnist-rot", "--sizes", "many"])), 2, &["many"]);

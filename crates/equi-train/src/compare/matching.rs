@@ -95,7 +95,7 @@ mod tests {
             });
             assert!((37..=43).contains(&found.unwrap()) && measured <= TRIES, "from {begin}");
         }
-        assert_eq!(width_of_equal_time(3, |_| Ok(0.01)).unwrap(), 1, "there is nothing narrower");
+        assert_eq!(width_of_equal_time(3, |width| Ok(0.01 / width as f64)).unwrap(), 1, "there is nothing narrower");
     }
 
     #[test]
