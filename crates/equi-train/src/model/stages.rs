@@ -185,11 +185,10 @@ mod tests {
         let mut network = egnn.node_layers(&batch);
         let (name, layer) = network.remove(2);
         let (inputs, outputs, graphs) = (layer.inputs(), layer.outputs(), layer.graphs());
-        let broken = PointFn::new(&graphs, &inputs, &outputs, &device, DType::F64, |x, order| {
+        let wind = Tensor::<2>::from_data([[0.1, 0.0, 0.0]], (&device, DType::F64));
+        let broken = PointFn::new(&graphs, &inputs, &outputs, &device, DType::F64, move |x, order| {
             let mut after = layer.forward(x, order);
-            // A wind along the first axis.
-            let along = Tensor::from_data([[0.1, 0.0, 0.0]], (&device, DType::F64));
-            after[1] = after[1].clone() + along;
+            after[1] = after[1].clone() + wind.clone();
             after
         });
         network.insert(2, (name, Box::new(broken)));

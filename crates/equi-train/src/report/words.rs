@@ -150,7 +150,8 @@ static POINTS: Words = Words {
                  reflections, translations and permutations, relative to their norm about their\n\
                  mean; the largest over the networks of an arm",
     page_note: "By how much the outputs fail to move along when the input is moved, relative to their norm about their mean; the \
-                largest over the networks of an arm. Rounding in single precision is about 10⁻⁷ to 10⁻⁶.",
+                largest over the networks of an arm. Rounding in single precision is about 10⁻⁷ to 10⁻⁶, and 10⁻⁵ where small \
+                turns are measured.",
     plot_note: "Transformations are random rotations, reflections, translations and permutations, all at once.",
     exact: [
         "under random rotations, reflections, translations and permutations the trained networks' outputs fail to move along \
@@ -163,8 +164,7 @@ static POINTS: Words = Words {
                  taken about the mean of its positions. Every g is a random rotation, with or without a reflection, a \
                  translation and a permutation at once: an equivariant network is at rounding level, trained or not. Small \
                  turns are the Lie derivative, ‖d/dt t⁻¹·f(t·x)‖ / ‖f(x)‖ at t = 0, for rotations of every system about its \
-                 centre: what a network makes of the smallest turns, per radian, the root mean square over all axes. Rounding \
-                 in single precision is about 10⁻⁵ of that.",
+                 centre: what a network makes of the smallest turns, per radian, the root mean square over all axes.",
     floor: None,
     layers: &[
         LayerColumn { page: "alone", pick: |layer| layer.exact },

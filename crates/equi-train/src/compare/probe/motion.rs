@@ -87,7 +87,7 @@ pub fn small_turns(
         vec![upload(predict(&turned.collect::<Vec<_>>()).concat())]
     };
     let map = PointFn::new(&sizes, &[POSITIONS, VELOCITIES], &[POSITIONS], device, DType::F32, later);
-    let all = |of: fn(&Particles) -> &Vec<[f64; 3]>| motions.iter().flat_map(|motion| of(&motion.start).clone());
+    let all = |of: fn(&Particles) -> &Vec<[f64; 3]>| motions.iter().flat_map(move |motion| of(&motion.start).clone());
     let inputs = [all(|start| &start.positions), all(|start| &start.velocities)];
     Some(local(&map, &inputs.map(|points| upload(points.collect()))))
 }
