@@ -400,6 +400,78 @@ fn a_full_standard_output_is_a_failure_and_a_full_standard_error_none() {
     assert!(output.status.success(), "{}", stderr(&output));
 }
 
+/// What `equi check nbody` says.
+fn checked(options: &[&str]) -> String {
+    let mut command = equi(&["check", "nbody", "--device", "flex", "--samples", "4"]);
+    command.args(options);
+    let output = run(command);
+    assert!(output.status.success(), "{}", stderr(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The numbers of the line that begins with these words.
+#[track_caller]
+fn numbers(text: &str, line: &str) -> Vec<f64> {
+    let found =
+        text.lines().find_map(|text| text.strip_prefix(line)).unwrap_or_else(|| panic!("no `{line}` in: {text}"));
+    found.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+#[test]
+fn networks_on_points_are_checked_layer_by_layer() {
+    for (model, layer) in [
+        ("egnn", "layer 4"),
+        ("radial-field", "layer 4"),
+        ("se3-transformer", "attention 2"),
+        ("tensor-field", "convolution 3"),
+    ] {
+        let text = checked(&["--model", model]);
+        assert!(text.starts_with("equivariant: ") && text.contains("before training, seed 0"), "{text}");
+        assert!(text.contains("4 test systems") && !text.contains("resampling"), "{text}");
+        // Rounding in f32: of a difference quotient for small turns.
+        assert!(numbers(&text, "moved and permuted, |f(g x) - g f(x)| / |f(x)|")[0] < 1e-5, "{text}");
+        assert!(numbers(&text, "small turns, per radian (Lie derivative)")[0] < 1e-3, "{text}");
+        let errors = numbers(&text, layer);
+        assert!(errors.len() == 5 && errors.iter().all(|&error| error < 1e-3), "{text}");
+    }
+    // Weights of a study, where the plain network reads raw coordinates.
+    let (_folder, out) = folder();
+    let mut command = equi(&["compare", "nbody", "--preset", "smoke", "--device", "flex", "--arms", "plain,canonical"]);
+    command.args(["--keep-weights", "--out"]).arg(&out);
+    let output = run(command);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let weights = out.join("weights/plain-n20-s0.bpk").to_str().expect("a path in UTF-8").to_owned();
+    let text = checked(&["--arm", "plain", "--weights", &weights]);
+    assert!(text.contains("plain-n20-s0.bpk"), "{text}");
+    assert!(numbers(&text, "small turns, per radian (Lie derivative)")[0] > 1e-3, "{text}");
+    let [embedding, first] = ["embedding", "layer 1"].map(|layer| numbers(&text, layer));
+    assert!(embedding[..3].iter().all(|&error| error > 1e-2) && embedding[3] < 1e-5, "{text}");
+    assert!(first[..4].iter().all(|&error| error < 1e-4) && first[4] > 1e-2, "{text}");
+    for cell in results(&out)["cells"].as_array().expect("cells") {
+        let small_turns = cell["equivariance_error"]["small_turns"].as_f64().expect("an error");
+        let layers = cell["layers"].as_array();
+        if cell["arm"] == "plain" {
+            assert_eq!(layers.expect("layers")[0]["layer"], "embedding");
+            assert!(small_turns > 1e-3, "{cell}");
+        } else {
+            assert!(layers.is_none() && small_turns < 1e-3, "{cell}");
+        }
+    }
+    let page = fs::read_to_string(out.join("report.html")).expect("a report");
+    assert!(page.contains("Layer by layer") && !page.contains("resampling"), "a page of points");
+
+    let check = |options: &[&str]| {
+        let mut command = equi(&["check", "nbody", "--device", "flex"]);
+        command.args(options);
+        run(command)
+    };
+    fails(&check(&["--arm", "linear"]), 2, &["--arm: linear has no layers"]);
+    fails(&check(&["--model", "cnn"]), 2, &["`cnn`", "egnn, radial-field"]);
+    fails(&check(&["--model", "tensor-field", "--weights", &weights]), 2, &["--weights", "not usable"]);
+    fails(&check(&["--group", "C8"]), 2, &["--group", "leave the option out"]);
+    fails(&check(&["--samples", "0"]), 2, &["--samples"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn diverged_networks_are_reported_and_the_exit_code_tells() {

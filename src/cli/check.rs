@@ -9,10 +9,10 @@ use super::{Failure, Outcome, print};
 
 /// Measure how equivariant a network of a comparison is, layer by layer.
 ///
-/// Networks are those that `equi compare` trains on images: with the weights they begin with, or with those that a comparison kept.
+/// Networks are those that `equi compare` trains: with the weights they begin with, or with those that a comparison kept.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Whose network: mnist-rot, or a TOML file that describes images of your own
+    /// Whose network: mnist-rot, nbody, or a TOML file that describes images of your own
     task: String,
     /// Whose of its arms [default: equivariant]
     #[arg(long)]
@@ -20,10 +20,14 @@ pub struct Check {
     /// Trained weights, a file that `equi compare --keep-weights` left [default: those that training begins with]
     #[arg(long)]
     weights: Option<PathBuf>,
+    /// Network of the equivariant arm, where the task has several: egnn, radial-field, se3-transformer or tensor-field
+    /// [default: the first]
+    #[arg(long)]
+    model: Option<String>,
     /// Symmetry of the network, such as C4, C8, C16 or D8 [default: the task's]
     #[arg(long)]
     group: Option<String>,
-    /// Test images that it is measured on
+    /// Test samples that it is measured on
     #[arg(long, default_value_t = 16)]
     samples: usize,
     /// auto, flex, wgpu, vulkan, metal, webgpu, cuda, rocm or ndarray
@@ -39,6 +43,7 @@ impl Check {
         let of = Request {
             task: self.task,
             group: self.group,
+            model: self.model,
             device: Some(self.device),
             data: self.data,
             ..Request::default()

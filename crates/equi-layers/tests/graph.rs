@@ -3,6 +3,8 @@
 #![cfg(feature = "flex")]
 
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
+use equi_core::action::space::permute;
+use equi_core::group::Permutation;
 use equi_core::ops::{Segments, segment_max, segment_mean, segment_softmax, segment_sum};
 use equi_layers::LayerError;
 use equi_layers::graph::{
@@ -556,4 +558,37 @@ fn empty_and_masked_batches_pass_through_a_network() {
         assert!(gradient.is_none_or(|gradient| values(gradient).iter().all(|&x| x == 0.0)));
         assert!(values(h).into_iter().chain(values(x)).all(|x| x == 0.0));
     }
+}
+
+#[test]
+fn a_graph_follows_its_nodes_into_another_order() {
+    let device = Device::flex();
+    let cell = PeriodicCell::new([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [true, false, false]).unwrap();
+    let periodic = EdgeList::nearest_periodic(&[[0.1, 0.0, 0.0], [0.9, 0.0, 0.0], [0.4, 0.5, 0.0]], 2, &cell).unwrap();
+    let free = EdgeList::new(4, vec![3, 0, 1], vec![1, 2, 0]).unwrap();
+    let graph = Graph::batch([&periodic, &free, &EdgeList::default()], &device).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let positions = tensor(&random(&mut rng, 21), [7, 3], &device);
+    let attributes = tensor(&random(&mut rng, 2 * graph.edges()), [graph.edges(), 2], &device);
+    for _ in 0..10 {
+        let order = Permutation::random_within(&[3, 4, 0], &mut rng);
+        let moved = graph.permuted(&order);
+        assert_eq!((moved.nodes(), moved.edges(), moved.graphs()), (7, graph.edges(), 3));
+        assert!(moved.receivers().is_sorted());
+        let along = moved.displacements(permute(&order, positions.clone()));
+        assert_eq!(values(along), values(moved.arrange(graph.displacements(positions.clone()))));
+        // What arrives at a node is what arrived at it, in another order.
+        let sums = |graph: &Graph, attributes: Tensor<2>| segment_sum(attributes, graph.receivers());
+        let (there, here) = (sums(&moved, moved.arrange(attributes.clone())), sums(&graph, attributes.clone()));
+        assert_close("sums", &values(there), &values(permute(&order, here)));
+        assert_eq!(moved.members().host_ids(), graph.members().host_ids());
+    }
+}
+
+#[test]
+#[should_panic(expected = "leaves every node in its graph")]
+fn nodes_do_not_change_their_graph() {
+    let graph =
+        Graph::batch([&EdgeList::complete(2).unwrap(), &EdgeList::complete(2).unwrap()], &Device::flex()).unwrap();
+    graph.permuted(&Permutation::new(vec![0, 2, 1, 3]).unwrap());
 }

@@ -5,8 +5,9 @@
 use std::path::PathBuf;
 
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
+use equi_layers::graph::{EdgeList, Graph};
 use equi_layers::import::{SE3Checkpoint, StateDict};
-use equi_layers::se3_transformer::{DenseInputs, Fibre, Keys, SE3TransformerConfig};
+use equi_layers::se3_transformer::{DenseInputs, Fibre, Keys, NodeInput, SE3Inputs, SE3TransformerConfig};
 
 /// The reference rounds its bases to f32 (1e-8 relative), whatever the precision of the run; layers of norms add some of it up.
 const TOLERANCE: f64 = 1e-6;
@@ -139,4 +140,64 @@ fn every_option_is_that_of_the_reference() {
             }
         }
     }
+}
+
+#[test]
+fn the_layers_one_after_the_other_are_the_network() {
+    let device = Device::flex();
+    let graph = Graph::batch(&[EdgeList::complete(4).unwrap(), EdgeList::complete(2).unwrap()], &device).unwrap();
+    let values = |count: usize, step: f64| (0..count).map(|i| (step * i as f64).sin()).collect::<Vec<f64>>();
+    let float = |count: usize, columns: usize, step: f64| {
+        let data = TensorData::new(values(count * columns, step), [count, columns]);
+        Tensor::<2>::from_data(data, (&device, DType::F64))
+    };
+    let plain = SE3TransformerConfig::new(3)
+        .with_heads(2)
+        .with_dim_head(2)
+        .with_depth(2)
+        .with_num_degrees(2)
+        .with_output_degrees(2)
+        .with_radial_hidden(4)
+        .with_seed(Some(3));
+    let cases = [
+        (plain.clone(), 6),
+        (plain.clone().with_feed_forward(false).with_edge_dim(2), 4),
+        (plain.clone().with_num_conv_layers(2).with_norm_out(true).with_reduce_dim_out(true), 10),
+        (plain.clone().with_num_tokens(Some(5)).with_num_positions(Some(9)), 6),
+        (plain.with_output_degrees(1).with_use_egnn(true), 3),
+    ];
+    for (config, count) in cases {
+        let network = config.init((&device, DType::F64)).unwrap();
+        let inputs = |nodes: NodeInput| {
+            let inputs = SE3Inputs::new(nodes, float(6, 3, 0.7));
+            if config.edge_dim > 0 { inputs.with_edges(float(graph.edges(), 2, 0.3)) } else { inputs }
+        };
+        let nodes: NodeInput = match config.num_tokens {
+            Some(_) => Tensor::<1, Int>::from_data([0, 4, 1, 3, 2, 2], &device).into(),
+            None => float(6, 3, 1.1).into(),
+        };
+        let layers = network.layers();
+        assert_eq!(layers.len(), count, "{layers:?}");
+        assert_eq!(layers[count - 1].1, config.fibre_out());
+        let mut carried: NodeInput = nodes.clone();
+        for (place, (name, fibre)) in layers.iter().enumerate() {
+            let after = network.forward_layer(place, &graph, inputs(carried));
+            assert_eq!(&after.fibre(), fibre, "{name}");
+            carried = after.into();
+        }
+        let NodeInput::Features(end) = carried else { unreachable!("features come out of a layer") };
+        let whole = network.forward(&graph, inputs(nodes));
+        // The same operations on the same numbers.
+        assert_eq!(end.into_irreps().into_data(), whole.into_irreps().into_data());
+    }
+}
+
+#[test]
+#[should_panic(expected = "there is no layer 9")]
+fn layers_that_are_not_there_are_refused() {
+    let device = Device::flex();
+    let graph = Graph::new(&EdgeList::complete(2).unwrap(), &device).unwrap();
+    let network = SE3TransformerConfig::new(2).with_heads(1).with_dim_head(2).with_depth(1).init(&device).unwrap();
+    let inputs = SE3Inputs::new(Tensor::<2>::ones([2, 2], &device), Tensor::ones([2, 3], &device));
+    network.forward_layer(9, &graph, inputs);
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorCreationOptions, TensorData};
+use equi_core::group::Permutation;
 use equi_core::ops::{Segments, gather, segment_sum};
 
 use super::EdgeList;
@@ -102,6 +103,18 @@ impl Graph {
             nodes += graph.nodes();
             count = place + 1;
         }
+        Self::of(ends, periodic.then_some(shifts), members, count, device)
+    }
+
+    /// From the receiver and the sender of every edge, the shifts of all, and the graph of every node, in order.
+    fn of(
+        ends: Vec<(usize, usize)>,
+        shifts: Option<Vec<[f64; 3]>>,
+        members: Vec<usize>,
+        count: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let nodes = members.len();
         let mut order: Vec<usize> = (0..ends.len()).collect();
         let sorted = ends.is_sorted_by_key(|&(receiver, _)| receiver);
         if !sorted {
@@ -109,9 +122,34 @@ impl Graph {
         }
         let receivers = Segments::new(order.iter().map(|&edge| ends[edge].0).collect(), nodes, device)?;
         let senders = Segments::new(order.iter().map(|&edge| ends[edge].1).collect(), nodes, device)?;
-        let shifts = periodic.then(|| Arc::new(Shifts::new(order.iter().map(|&edge| shifts[edge]), device)));
+        let shifts = shifts.map(|shifts| Arc::new(Shifts::new(order.iter().map(|&edge| shifts[edge]), device)));
         let arrangement = if sorted { None } else { Some(Arc::new(Segments::new(order, ends.len(), device)?)) };
         Ok(Self { receivers, senders, members: Segments::new(members, count, device)?, arrangement, shifts })
+    }
+
+    /// The same edges between nodes in another order: node `i` is in row `order.image(i)`.
+    ///
+    /// Features of the edges, in the order of this graph, come into that of the new one by its [`arrange`](Self::arrange).
+    ///
+    /// # Panics
+    /// If there are not as many nodes, or a node leaves its graph.
+    pub fn permuted(&self, order: &Permutation) -> Self {
+        let members = self.members.host_ids();
+        assert_eq!(
+            order.nodes(),
+            members.len(),
+            "a permutation of {} nodes, a graph of {}",
+            order.nodes(),
+            members.len()
+        );
+        let stays = |node: usize| members[order.image(node)] == members[node];
+        assert!((0..members.len()).all(stays), "a permutation of a batch leaves every node in its graph");
+        let ends = self.receivers.host_ids().iter().zip(self.senders.host_ids());
+        let ends = ends.map(|(&i, &j)| (order.image(i), order.image(j))).collect();
+        let shifts =
+            self.shifts.as_ref().map(|shifts| shifts.host.chunks_exact(3).map(|s| [s[0], s[1], s[2]]).collect());
+        let device = self.members.ids().device();
+        Self::of(ends, shifts, members.to_vec(), self.graphs(), &device).expect("as many rows as there were")
     }
 
     /// Number of nodes.

@@ -115,20 +115,47 @@ impl RadialField {
         check("features of edges", edges.as_ref(), graph.edges(), self.edge_channels);
         let velocities = points.velocities.expect("checked above");
         let speed = length(velocities.clone());
-        let mut positions = points.positions;
-        for layer in &self.layers {
-            let differences = graph.displacements(positions.clone());
-            let distance = length(differences.clone());
-            let input = match &edges {
-                Some(edges) => Tensor::cat(vec![distance, edges.clone()], 1),
-                None => distance,
-            };
-            let shifts = differences * layer.force.forward(input).tanh();
-            positions = positions
-                + segment_mean(shifts, graph.receivers())
-                + velocities.clone() * layer.velocity.forward(speed.clone());
-        }
-        positions
+        let next = |positions, layer: &RadialFieldLayer| {
+            layer.moved(graph, positions, velocities.clone(), speed.clone(), edges.as_ref())
+        };
+        self.layers.iter().fold(points.positions, next)
+    }
+}
+
+impl RadialFieldLayer {
+    /// The positions after this layer.
+    ///
+    /// # Shapes
+    /// - `positions`, `velocities`, output: `[nodes, dimensions]`
+    /// - `edges`: `[edges, edge_features]`, in the order of the graph
+    pub fn forward(
+        &self,
+        graph: &Graph,
+        positions: Tensor<2>,
+        velocities: Tensor<2>,
+        edges: Option<&Tensor<2>>,
+    ) -> Tensor<2> {
+        let speed = length(velocities.clone());
+        self.moved(graph, positions, velocities, speed, edges)
+    }
+
+    /// The same where the speeds are known.
+    fn moved(
+        &self,
+        graph: &Graph,
+        positions: Tensor<2>,
+        velocities: Tensor<2>,
+        speed: Tensor<2>,
+        edges: Option<&Tensor<2>>,
+    ) -> Tensor<2> {
+        let differences = graph.displacements(positions.clone());
+        let distance = length(differences.clone());
+        let input = match edges {
+            Some(edges) => Tensor::cat(vec![distance, edges.clone()], 1),
+            None => distance,
+        };
+        let shifts = differences * self.force.forward(input).tanh();
+        positions + segment_mean(shifts, graph.receivers()) + velocities * self.velocity.forward(speed)
     }
 }
 

@@ -136,7 +136,12 @@ pub struct RawGnnLayer {
 }
 
 impl RawGnnLayer {
-    fn forward(&self, graph: &Graph, features: Tensor<2>, edges: Option<&Tensor<2>>) -> Tensor<2> {
+    /// The features after this layer.
+    ///
+    /// # Shapes
+    /// - `features`, output: `[nodes, hidden]`
+    /// - `edges`: `[edges, edge_features]`, in the order of the graph
+    pub fn forward(&self, graph: &Graph, features: Tensor<2>, edges: Option<&Tensor<2>>) -> Tensor<2> {
         let (received, sent) =
             (self.edge_receiver.forward(features.clone()), self.edge_sender.forward(features.clone()));
         let (inputs, weight) = match (&self.edge_features, edges) {
@@ -164,17 +169,31 @@ impl RawGnn {
     /// # Panics
     /// If a shape is not the one that the options and the graph ask for.
     pub fn positions(&self, graph: &Graph, points: Points, edges: Option<Tensor<2>>) -> Tensor<2> {
-        let nodes = graph.nodes();
-        check("features of nodes", Some(&points.features), nodes, self.in_features);
-        check("positions", Some(&points.positions), nodes, self.dimensions);
-        check("velocities", points.velocities.as_ref(), nodes, self.dimensions);
+        check("positions", Some(&points.positions), graph.nodes(), self.dimensions);
         check("features of edges", edges.as_ref(), graph.edges(), self.edge_channels);
-        let velocities = points.velocities.expect("checked above");
-        let input = Tensor::cat(vec![points.features, points.positions.clone(), velocities], 1);
-        let mut features = self.embedding.forward(input);
+        let positions = points.positions.clone();
+        let mut features = self.embed(points);
         for layer in &self.layers {
             features = layer.forward(graph, features, edges.as_ref());
         }
-        points.positions + self.decoder_output.forward(linear_silu(&self.decoder_input, features))
+        positions + self.decode(features)
+    }
+
+    /// The features before the first layer, `[nodes, hidden]`.
+    ///
+    /// # Panics
+    /// If the points are not what the options ask for.
+    pub fn embed(&self, points: Points) -> Tensor<2> {
+        let [nodes, _] = points.positions.dims();
+        check("features of nodes", Some(&points.features), nodes, self.in_features);
+        check("positions", Some(&points.positions), nodes, self.dimensions);
+        check("velocities", points.velocities.as_ref(), nodes, self.dimensions);
+        let velocities = points.velocities.expect("checked above");
+        self.embedding.forward(Tensor::cat(vec![points.features, points.positions, velocities], 1))
+    }
+
+    /// The shifts of the positions, `[nodes, dimensions]`, from the features after the last layer.
+    pub fn decode(&self, features: Tensor<2>) -> Tensor<2> {
+        self.decoder_output.forward(linear_silu(&self.decoder_input, features))
     }
 }

@@ -13,7 +13,7 @@ use equi_core::o3::{Irrep, Irreps};
 use serde::{Deserialize, Serialize};
 
 use super::convolution::seeds;
-use super::{EdgeEmbedding, Gate, GateConfig, PointConvolution, PointConvolutionConfig};
+use super::{EdgeEmbedding, EdgeFeatures, Gate, GateConfig, PointConvolution, PointConvolutionConfig};
 use crate::error::{LayerError, Result};
 use crate::graph::Graph;
 
@@ -173,6 +173,14 @@ impl TensorFieldNetwork {
         &self.config
     }
 
+    /// What all convolutions are told of the edges between nodes at these positions, `[nodes, 3]`.
+    ///
+    /// # Panics
+    /// If there are not as many rows as nodes, or not three columns.
+    pub fn edges(&self, graph: &Graph, positions: Tensor<2>) -> EdgeFeatures {
+        self.embedding.forward(graph, positions)
+    }
+
     /// The features of the nodes after the last convolution.
     ///
     /// # Shapes
@@ -190,7 +198,7 @@ impl TensorFieldNetwork {
         positions: Tensor<2>,
         attributes: Option<Tensor<2>>,
     ) -> Tensor<2> {
-        let edges = self.embedding.forward(graph, positions);
+        let edges = self.edges(graph, positions);
         let features = self.layers.iter().fold(features, |features, layer| {
             layer.gate.forward(layer.convolution.forward(graph, features, attributes.clone(), &edges))
         });

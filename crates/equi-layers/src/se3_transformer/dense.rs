@@ -221,7 +221,8 @@ impl SE3Transformer {
         };
         let positions = padding.pack(inputs.positions);
         let (hops, sequence) = (Some(upload(hops)), Some(upload(sequence)));
-        let features = self.run(padding.graph(), features, positions, edges, hops, sequence, inputs.global);
+        let layers = self.all_layers();
+        let features = self.run(&layers, padding.graph(), features, positions, edges, hops, sequence, inputs.global);
         Ok(DenseOutput { features, padding })
     }
 }

@@ -14,6 +14,7 @@ mod dense;
 mod egnn;
 mod feed_forward;
 mod fibre;
+mod layers;
 mod linear;
 mod model;
 mod neighbours;

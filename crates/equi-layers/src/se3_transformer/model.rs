@@ -13,7 +13,8 @@ use super::attention::{AttentionBlock, Context};
 use super::convolution::{Edges, FibreConvolution, Surroundings};
 use super::egnn::EgnnBlock;
 use super::feed_forward::FeedForwardBlock;
-use super::fibre::FibreFeatures;
+use super::fibre::{Fibre, FibreFeatures};
+use super::layers::{Kind, Layer};
 use super::linear::FibreLinear;
 use super::norm::FibreNorm;
 use super::rotary::{Rotary, angles};
@@ -198,6 +199,11 @@ impl SE3Transformer {
     /// nodes than `num_positions` and there is no `sequence`. Tokens, hops and places in a sequence must be below their numbers: some
     /// backends panic where they are not, others read what is not theirs.
     pub fn forward(&self, graph: &Graph, inputs: SE3Inputs) -> FibreFeatures {
+        self.through(&self.all_layers(), graph, inputs)
+    }
+
+    /// The features after layers that follow one another.
+    pub(super) fn through(&self, layers: &[Layer], graph: &Graph, inputs: SE3Inputs) -> FibreFeatures {
         let SE3Inputs { nodes, positions, edges, hops, sequence, global } = inputs;
         let config = &*self.config;
         assert!(
@@ -208,7 +214,8 @@ impl SE3Transformer {
             sequence.is_none() || config.num_positions.is_some() || config.rotary_position,
             "this network has no num_positions and no rotary_position, and takes no places in a sequence"
         );
-        let features = match (nodes, &self.token_embedding) {
+        let embedding = self.token_embedding.as_ref().filter(|_| is_beginning(layers));
+        let features = match (nodes, embedding) {
             (NodeInput::Features(features), None) => features,
             (NodeInput::Tokens(tokens), Some(embedding)) => FibreFeatures::scalars(embed(embedding, tokens)),
             (NodeInput::Features(_), Some(_)) => panic!("this network takes tokens of nodes, not features"),
@@ -221,13 +228,14 @@ impl SE3Transformer {
             (_, Some(_)) => panic!("this network takes tokens of edges"),
             (Some(EdgeInput::Tokens(_)), None) => panic!("this network takes no tokens of edges"),
         };
-        self.run(graph, features, positions, edges, hops, sequence, global)
+        self.run(layers, graph, features, positions, edges, hops, sequence, global)
     }
 
     /// With tokens embedded.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn run(
         &self,
+        layers: &[Layer],
         graph: &Graph,
         mut features: FibreFeatures,
         positions: Tensor<2>,
@@ -237,7 +245,8 @@ impl SE3Transformer {
         global: Option<Tensor<3>>,
     ) -> FibreFeatures {
         let config = &*self.config;
-        self.check(graph, &features, &positions, edges.as_ref(), hops.as_ref(), global.as_ref());
+        check_nodes(&layers[0].before, graph.nodes(), &features);
+        self.check(graph, &positions, edges.as_ref(), hops.as_ref(), global.as_ref());
         let uses_sequence = config.num_positions.is_some() || config.rotary_position;
         match (&sequence, config.num_positions) {
             (Some(sequence), _) if uses_sequence => {
@@ -255,10 +264,11 @@ impl SE3Transformer {
             _ => {}
         }
         if graph.nodes() == 0 {
-            return FibreFeatures::zeros(&config.fibre_out(), 0, &positions).tied_to(self.parameter());
+            return FibreFeatures::zeros(&layers[layers.len() - 1].after, 0, &positions).tied_to(self.parameter());
         }
         let sequence = uses_sequence.then(|| sequence.unwrap_or_else(|| places(graph, &positions)));
-        if let (Some(embedding), Some(sequence)) = (&self.position_embedding, &sequence) {
+        let embedding = self.position_embedding.as_ref().filter(|_| is_beginning(layers));
+        if let (Some(embedding), Some(sequence)) = (embedding, &sequence) {
             let places = FibreFeatures::scalars(embed(embedding, sequence.clone()));
             features = features.plus(&places);
         }
@@ -285,28 +295,7 @@ impl SE3Transformer {
             },
         };
 
-        let mut features = self.input.forward(&features, &surroundings);
-        for layer in &self.pre_convolutions {
-            features = layer.convolution.forward(&layer.norm.forward(&features), &surroundings);
-        }
-        for block in &self.blocks {
-            features = block.attention.forward(features, &surroundings, &context);
-            if let Some(feed_forward) = &block.feed_forward {
-                features = feed_forward.forward(features);
-            }
-        }
-        for block in &self.egnn {
-            features = block.forward(features, &surroundings);
-        }
-        if let Some(output) = &self.output {
-            features = output.forward(&features, &surroundings);
-        }
-        if let Some(norm) = &self.norm {
-            features = norm.forward(&features);
-        }
-        if let Some(reduction) = &self.reduction {
-            features = reduction.forward(&features);
-        }
+        let features = layers.iter().fold(features, |features, layer| layer.forward(features, &surroundings, &context));
         if graph.edges() == 0 { features.tied_to(self.parameter()) } else { features }
     }
 
@@ -361,7 +350,6 @@ impl SE3Transformer {
     fn check(
         &self,
         graph: &Graph,
-        features: &FibreFeatures,
         positions: &Tensor<2>,
         edges: Option<&Tensor<2>>,
         hops: Option<&Tensor<1, Int>>,
@@ -369,12 +357,6 @@ impl SE3Transformer {
     ) {
         let config = &*self.config;
         let nodes = graph.nodes();
-        let (given, wanted) = (features.fibre(), config.fibre_in());
-        let rows: Vec<usize> = features.degrees.values().map(|features| features.dims()[0]).collect();
-        assert!(
-            given == wanted && rows.iter().all(|&rows| rows == nodes),
-            "this network takes a fibre {wanted} of {nodes} nodes on this graph; it was given {given} of {rows:?}"
-        );
         assert_eq!(positions.dims(), [nodes, 3], "this network takes positions [{nodes}, 3] on this graph");
         let rows = graph.edges();
         let edges = edges.map(|edges| edges.dims());
@@ -390,6 +372,21 @@ impl SE3Transformer {
             "this network takes features of whole graphs [graphs, any number, features] of {wanted:?}"
         );
     }
+}
+
+/// Panics unless every node carries what the first layer takes.
+fn check_nodes(wanted: &Fibre, nodes: usize, features: &FibreFeatures) {
+    let given = features.fibre();
+    let rows: Vec<usize> = features.degrees.values().map(|features| features.dims()[0]).collect();
+    assert!(
+        given == *wanted && rows.iter().all(|&rows| rows == nodes),
+        "this network takes a fibre {wanted} of {nodes} nodes on this graph; it was given {given} of {rows:?}"
+    );
+}
+
+/// Whether they are the first layers, which are given what embeddings make of tokens and places.
+fn is_beginning(layers: &[Layer]) -> bool {
+    matches!(layers[0].kind, Kind::Input(_))
 }
 
 /// `[rows]` to `[rows, features]`.

@@ -1,8 +1,11 @@
 //! How equivariant the networks of a task are, layer by layer, without a study.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use burn::module::Module;
+use burn::store::ModuleRecord;
+use equi_core::check::points::{PointLayerReports, PointLocalError};
 use equi_core::check::{LayerReports, LocalError};
 
 use super::plan::known_task;
@@ -14,7 +17,7 @@ use crate::device::resolve;
 /// What is checked.
 #[derive(Clone, Debug, Default)]
 pub struct CheckRequest {
-    /// The task, its group, device and data; what concerns training is not used.
+    /// The task, its group, model, device and data; what concerns training is not used.
     pub of: Request,
     /// Name of the arm whose network it is; `equivariant` if left out.
     pub arm: Option<String>,
@@ -31,28 +34,80 @@ pub struct Checked {
     pub what: String,
     /// The errors of the whole network.
     pub error: EquivarianceError,
-    /// Under small turns.
-    pub local: LocalError,
-    /// Those of its layers.
-    pub layers: LayerReports,
+    /// Its errors under small turns, and those of its layers.
+    pub parts: CheckedParts,
+}
+
+/// What is found for images or for points.
+#[derive(Clone, Debug)]
+pub enum CheckedParts {
+    /// Of a network on images.
+    Images {
+        /// Under small turns.
+        local: LocalError,
+        /// Those of its layers.
+        layers: LayerReports,
+    },
+    /// Of a network on points.
+    Points {
+        /// Under small turns.
+        local: PointLocalError,
+        /// Those of its layers.
+        layers: PointLayerReports,
+    },
 }
 
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, error, local, layers } = self;
+        let Self { what, error, parts } = self;
         writeln!(f, "{what}\n")?;
         let mut line = |name: &str, value: Option<f64>| match value {
             Some(value) => writeln!(f, "{name:<52}{value:>12.3e}"),
             None => writeln!(f, "{name:<52}{:>12}", "-"),
         };
-        line("quarter turns and flips, |f(g x) - f(x)| / |f(x)|", error.exact)?;
-        line("a turn by 45 degrees", error.rotation_45)?;
-        line("  what resampling alone does to the images", error.resampling_floor_45)?;
-        line("small turns, per radian (Lie derivative)", Some(local.relative))?;
-        line("  of the images themselves", Some(local.input))?;
-        line("  what resampling alone does to them", Some(local.resampling_floor))?;
-        write!(f, "\n{layers}")
+        match parts {
+            CheckedParts::Images { local, layers } => {
+                line("quarter turns and flips, |f(g x) - f(x)| / |f(x)|", error.exact)?;
+                line("a turn by 45 degrees", error.rotation_45)?;
+                line("  what resampling alone does to the images", error.resampling_floor_45)?;
+                line("small turns, per radian (Lie derivative)", Some(local.relative))?;
+                line("  of the images themselves", Some(local.input))?;
+                line("  what resampling alone does to them", Some(local.resampling_floor))?;
+                write!(f, "\n{layers}")
+            }
+            CheckedParts::Points { local, layers } => {
+                line("moved and permuted, |f(g x) - g f(x)| / |f(x)|", error.exact)?;
+                line("small turns, per radian (Lie derivative)", Some(local.relative))?;
+                for (axis, error) in ["x", "y", "z"].into_iter().zip(local.axes) {
+                    line(&format!("  about {axis}"), Some(error))?;
+                }
+                line("  of the points themselves", Some(local.input))?;
+                write!(f, "\n{layers}")
+            }
+        }
     }
+}
+
+/// A network as it is, or with the weights of a file.
+///
+/// # Errors
+///
+/// [`CompareError::Request`] for a file that cannot be read, or has the weights of another network.
+pub(super) fn with_weights<M: Module>(model: M, weights: Option<&Path>) -> Result<M, CompareError> {
+    let Some(path) = weights else { return Ok(model) };
+    let unusable = |message: String| {
+        CompareError::Request(format!(
+            "--weights: {} is not usable ({message}); give a file that `equi compare --keep-weights` left for this arm, network and task",
+            path.display()
+        ))
+    };
+    let record = ModuleRecord::load(path).map_err(|error| unusable(error.to_string()))?;
+    model.try_load_record(record).map_err(|error| unusable(error.to_string()))
+}
+
+/// Where weights are from, in words.
+pub(super) fn origin(weights: Option<&Path>) -> String {
+    weights.map_or("before training, seed 0".to_string(), |path| format!("weights of {}", path.display()))
 }
 
 /// Checks a network of a task.
@@ -78,6 +133,7 @@ fn check_on(task: &dyn Task, request: &CheckRequest) -> Result<Checked, CompareE
     let device = resolve(of.device.as_deref())?;
     let mut plan = Plan::new(task, &of, &device, None)?;
     plan.recipe.test_size = plan.recipe.test_size.min(request.samples);
+    plan.recipe.validation_size = 0;
     let arm: Arm = task.arms().iter().copied().find(|arm| arm.name == name).expect("a plan has arms of its task");
     let trials = task.open(&plan, of.data.as_deref(), &device.device)?;
     trials.check(&arm, request.weights.as_deref())

@@ -31,7 +31,7 @@ mod tasks;
 mod view;
 
 pub use arm::{ARMS, Arm, Network, View, nearest_width};
-pub use check::{CheckRequest, Checked, check};
+pub use check::{CheckRequest, Checked, CheckedParts, check};
 pub use error::CompareError;
 pub use hyperparameters::Hyperparameters;
 pub use plan::{CellPlan, MatchBy, Plan, Preset, Request, Setting, Symmetry};

@@ -188,16 +188,17 @@ pub struct DataSymmetry {
 pub struct LayerError {
     /// The layer.
     pub layer: String,
-    /// Under elements that only exchange pixels, of the layer alone, on what it is given in the network; `null` if the group has none of these.
+    /// Under elements that lose nothing, of the layer alone, on what it is given in the network. For images those that only exchange pixels; `null` if the group has none
+    /// of these. For points rotations, reflections, translations and permutations.
     #[serde(with = "optional")]
     pub exact: Option<f64>,
     /// The same, of all layers up to this one.
     #[serde(with = "optional")]
     pub exact_so_far: Option<f64>,
-    /// Under the other elements, which need resampling, of the layer alone; `null` if the group has none of these.
+    /// Under the other elements, which need resampling, of the layer alone; `null` if the group has none of these, and for points.
     #[serde(with = "optional")]
     pub interpolated: Option<f64>,
-    /// What resampling alone does to what the layer is given: moved there and back.
+    /// What resampling alone does to what the layer is given, moved there and back; `null` as above.
     #[serde(with = "optional")]
     pub resampling_floor: Option<f64>,
 }
@@ -239,7 +240,8 @@ pub struct EquivarianceError {
     /// What resampling alone does: the images turned by 45 degrees and back, against the images; absent for points.
     #[serde(default, deserialize_with = "null_is_some_nan", skip_serializing_if = "Option::is_none")]
     pub resampling_floor_45: Option<f64>,
-    /// Under the smallest turns of images, after training: the Lie derivative `|d/dt f(t . x)| / |f(x)|` at `t = 0`, per radian; absent for points.
+    /// Under the smallest turns, after training: the Lie derivative `|d/dt (-t) . f(t . x)| / |f(x)|` at `t = 0`, per radian. Of points about their centre, the root mean
+    /// square over all axes; absent for points in results of earlier versions.
     #[serde(default, deserialize_with = "null_is_some_nan", skip_serializing_if = "Option::is_none")]
     pub small_turns: Option<f64>,
 }

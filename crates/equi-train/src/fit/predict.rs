@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use burn::Tensor;
 use burn::module::Module;
 use burn::tensor::Device;
+use equi_core::check::points::NamedPointLayer;
 use equi_layers::graph::Graph;
 
 use super::{Problem, Score};
@@ -19,6 +20,13 @@ pub trait Dynamics: Module {
     ///
     /// - output: `[particles, 3]`, the particles of all systems of the batch
     fn forward(&self, batch: &MotionBatch) -> Tensor<2>;
+
+    /// The network as maps of what particles carry, one after the other, on the graph of `batch`, for
+    /// [`check::points::layers`](equi_core::check::points::layers): which of them breaks the symmetry? The first takes [`MotionBatch::features`], and
+    /// [`Stages`](crate::model::stages::Stages) makes them. None where a network does not say.
+    fn node_layers<'a>(&'a self, _batch: &'a MotionBatch) -> Vec<NamedPointLayer<'a>> {
+        Vec::new()
+    }
 }
 
 /// Motions to train on, motions to validate on, and how the former are varied. All have the same number of particles.

@@ -5,15 +5,43 @@
 
 use burn::Tensor;
 use burn::module::{Module, ModuleMapper, Param};
-use equi_layers::graph::{Egnn, EgnnConfig, LinearMotion, RadialField, RadialFieldConfig, RawGnn, RawGnnConfig};
+use equi_core::check::points::NamedPointLayer;
+use equi_layers::graph::{
+    Egnn, EgnnConfig, LinearMotion, Points, RadialField, RadialFieldConfig, RawGnn, RawGnnConfig,
+};
 
 use crate::cost::linear_flops;
 use crate::data::nbody::MotionBatch;
 use crate::fit::Dynamics;
 
+use super::stages::{POSITIONS, Stages, VELOCITIES, scalars};
+
 impl Dynamics for Egnn {
     fn forward(&self, batch: &MotionBatch) -> Tensor<2> {
         self.positions(&batch.graph, batch.points.clone(), Some(batch.edges.clone()))
+    }
+
+    fn node_layers<'a>(&'a self, batch: &'a MotionBatch) -> Vec<NamedPointLayer<'a>> {
+        let carried = vec![scalars(self.config().hidden), POSITIONS, VELOCITIES];
+        let points = |x: &[Tensor<2>]| Points::new(x[0].clone(), x[1].clone()).with_velocities(x[2].clone());
+        let mut stages = Stages::new(batch).then("embedding", carried.clone(), |_, _, x| {
+            vec![self.embedding.forward(x[0].clone()), x[1].clone(), x[2].clone()]
+        });
+        let last = self.layers.len() - 1;
+        for (place, layer) in self.layers.iter().enumerate() {
+            let name = format!("layer {}", place + 1);
+            stages = if place == last {
+                stages.then(name, vec![POSITIONS], move |graph, edges, x| {
+                    vec![layer.positions(graph, &points(x), Some(edges))]
+                })
+            } else {
+                stages.then(name, carried.clone(), move |graph, edges, x| {
+                    let Points { features, positions, .. } = layer.forward(graph, points(x), Some(edges));
+                    vec![features, positions, x[2].clone()]
+                })
+            };
+        }
+        stages.finish()
     }
 }
 
@@ -21,11 +49,41 @@ impl Dynamics for RadialField {
     fn forward(&self, batch: &MotionBatch) -> Tensor<2> {
         self.positions(&batch.graph, batch.points.clone(), Some(batch.edges.clone()))
     }
+
+    fn node_layers<'a>(&'a self, batch: &'a MotionBatch) -> Vec<NamedPointLayer<'a>> {
+        let mut stages = Stages::new(batch);
+        for (place, layer) in self.layers.iter().enumerate() {
+            // The speeds come first in what the first layer is given.
+            let first = usize::from(place == 0);
+            stages =
+                stages.then(format!("layer {}", place + 1), vec![POSITIONS, VELOCITIES], move |graph, edges, x| {
+                    let (positions, velocities) = (x[first].clone(), x[first + 1].clone());
+                    vec![layer.forward(graph, positions, velocities.clone(), Some(edges)), velocities]
+                });
+        }
+        stages.finish()
+    }
 }
 
 impl Dynamics for RawGnn {
     fn forward(&self, batch: &MotionBatch) -> Tensor<2> {
         self.positions(&batch.graph, batch.points.clone(), Some(batch.edges.clone()))
+    }
+
+    /// The hidden features are said to be scalars: nothing else could be read off them in any frame.
+    fn node_layers<'a>(&'a self, batch: &'a MotionBatch) -> Vec<NamedPointLayer<'a>> {
+        let carried = vec![scalars(self.embedding.weight.dims()[1]), POSITIONS];
+        let mut stages = Stages::new(batch).then("embedding", carried.clone(), |_, _, x| {
+            let points = Points::new(x[0].clone(), x[1].clone()).with_velocities(x[2].clone());
+            vec![self.embed(points), x[1].clone()]
+        });
+        for (place, layer) in self.layers.iter().enumerate() {
+            stages = stages.then(format!("layer {}", place + 1), carried.clone(), move |graph, edges, x| {
+                vec![layer.forward(graph, x[0].clone(), Some(edges)), x[1].clone()]
+            });
+        }
+        let stages = stages.then("shift", vec![POSITIONS], |_, _, x| vec![x[1].clone() + self.decode(x[0].clone())]);
+        stages.finish()
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod dynamics;
 pub mod plain;
 pub mod se3_transformer;
+pub mod stages;
 pub mod steerable;
 pub mod tensor_field;
 

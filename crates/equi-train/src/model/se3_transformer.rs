@@ -14,6 +14,7 @@
 
 use burn::Tensor;
 use burn::module::Module;
+use equi_core::check::points::{NamedPointLayer, PointFeature};
 use equi_layers::se3_transformer::{Fibre, FibreFeatures, Keys, SE3Inputs, SE3Transformer, SE3TransformerConfig, Skip};
 
 use crate::cost::linear_flops;
@@ -21,6 +22,7 @@ use crate::data::nbody::MotionBatch;
 use crate::fit::Dynamics;
 
 use super::dynamics::faint;
+use super::stages::{POSITIONS, Stages, blocks};
 
 /// Channels of a feed-forward block for one of the fibre.
 const WIDER: usize = 4;
@@ -64,6 +66,37 @@ impl Dynamics for SE3TransformerMotion {
         let products = batch.edges.clone().narrow(1, 0, 1);
         let inputs = SE3Inputs::new(nodes, points.positions.clone()).with_edges(products);
         points.positions + self.network.forward(&batch.graph, inputs).into_irreps()
+    }
+
+    fn node_layers<'a>(&'a self, batch: &'a MotionBatch) -> Vec<NamedPointLayer<'a>> {
+        let layers = self.network.layers();
+        let last = layers.len() - 1;
+        let mut stages = Stages::new(batch);
+        let mut before = Self::fibre_in();
+        for (place, (name, after)) in layers.into_iter().enumerate() {
+            let carried = if place == last {
+                vec![POSITIONS]
+            } else {
+                [vec![POSITIONS], PointFeature::of_irreps(&after.irreps())].concat()
+            };
+            let fibre = std::mem::replace(&mut before, after.clone());
+            stages = stages.then(name, carried, move |graph, edges, x| {
+                // In the beginning speeds, positions, velocities and charges; positions and features block by block after that.
+                let (positions, features) = match (place, x) {
+                    (0, [_, positions, velocities, charges]) => (positions, vec![charges.clone(), velocities.clone()]),
+                    (_, [positions, features @ ..]) => (positions, features.to_vec()),
+                    _ => unreachable!("a layer is given what it says"),
+                };
+                let nodes = FibreFeatures::from_irreps(Tensor::cat(features, 1), &fibre);
+                let inputs = SE3Inputs::new(nodes, positions.clone()).with_edges(edges.clone().narrow(1, 0, 1));
+                let features = self.network.forward_layer(place, graph, inputs).into_irreps();
+                if place == last {
+                    return vec![positions.clone() + features];
+                }
+                [vec![positions.clone()], blocks(&features, &after.irreps())].concat()
+            });
+        }
+        stages.finish()
     }
 }
 

@@ -14,9 +14,12 @@
 
 use burn::Tensor;
 use burn::module::Module;
+use equi_core::check::points::{NamedPointLayer, PointFeature};
 use equi_core::o3::{Irrep, Irreps, MulIrrep};
+use equi_layers::graph::Graph;
 use equi_layers::o3::{
-    IrrepsLinear, PointConvolution, SelfConnection, TensorFieldNetwork, TensorFieldNetworkConfig, TensorProduct,
+    IrrepsLinear, PointConvolution, SelfConnection, TensorFieldLayer, TensorFieldNetwork, TensorFieldNetworkConfig,
+    TensorProduct,
 };
 
 use crate::cost::linear_flops;
@@ -24,6 +27,7 @@ use crate::data::nbody::MotionBatch;
 use crate::fit::Dynamics;
 
 use super::dynamics::faint;
+use super::stages::{POSITIONS, Stages, blocks, scalars};
 
 /// `x + f(...)` with a [`TensorFieldNetwork`] `f`; see the [module documentation](self).
 #[derive(Module, Debug)]
@@ -55,6 +59,42 @@ impl Dynamics for TensorFieldMotion {
         let attributes = Tensor::cat(vec![charges.ones_like(), charges.clone()], 1);
         let features = Tensor::cat(vec![points.features, charges, velocities], 1);
         points.positions.clone() + self.network.forward(&batch.graph, features, points.positions, Some(attributes))
+    }
+
+    fn node_layers<'a>(&'a self, batch: &'a MotionBatch) -> Vec<NamedPointLayer<'a>> {
+        // Positions, charges, and features block by block; in the beginning speeds, positions, velocities, charges.
+        let positions = |place: usize, x: &[Tensor<2>]| x[if place == 0 { 1 } else { 0 }].clone();
+        let convolved = move |place: usize, convolution: &PointConvolution, graph: &Graph, x: &[Tensor<2>]| {
+            let (charges, features) = match (place, x) {
+                (0, [speeds, _, velocities, charges]) => {
+                    (charges.clone(), vec![speeds.clone(), charges.clone(), velocities.clone()])
+                }
+                (_, [_, charges, features @ ..]) => (charges.clone(), features.to_vec()),
+                _ => unreachable!("a layer is given what it says"),
+            };
+            let attributes = Tensor::cat(vec![charges.ones_like(), charges.clone()], 1);
+            let edges = self.network.edges(graph, positions(place, x));
+            (charges, convolution.forward(graph, Tensor::cat(features, 1), Some(attributes), &edges))
+        };
+        let carried = |irreps: &Irreps| [vec![POSITIONS, scalars(1)], PointFeature::of_irreps(irreps)].concat();
+        let mut stages = Stages::new(batch);
+        for (place, TensorFieldLayer { convolution, gate }) in self.network.layers.iter().enumerate() {
+            stages =
+                stages.then(format!("convolution {}", place + 1), carried(gate.irreps_in()), move |graph, _, x| {
+                    let (charges, features) = convolved(place, convolution, graph, x);
+                    [vec![positions(place, x), charges], blocks(&features, gate.irreps_in())].concat()
+                });
+            stages = stages.then(format!("gate {}", place + 1), carried(gate.irreps_out()), move |_, _, x| {
+                let features = gate.forward(Tensor::cat(x[2..].to_vec(), 1));
+                [x[..2].to_vec(), blocks(&features, gate.irreps_out())].concat()
+            });
+        }
+        let last = self.network.layers.len();
+        let stages = stages.then(format!("convolution {}", last + 1), vec![POSITIONS], move |graph, _, x| {
+            let (_, shift) = convolved(last, &self.network.readout, graph, x);
+            vec![positions(last, x) + shift]
+        });
+        stages.finish()
     }
 }
 

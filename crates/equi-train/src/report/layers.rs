@@ -4,12 +4,15 @@ use std::fmt::Write;
 
 use super::html::{escape, key};
 use super::number;
+use super::words::words;
 use crate::compare::results::{LayerError, Results};
 use crate::compare::stats::mean;
 
 /// Tables for the arms that say what their layers are, with the most training samples, on average over the seeds.
 pub(super) fn layers(page: &mut String, results: &Results) -> std::fmt::Result {
     let Some(&size) = results.sizes().last() else { return Ok(()) };
+    let words = words(results.domain);
+    let [moves, columns] = words.layers_note;
     let mut shown: Vec<Vec<&[LayerError]>> = Vec::new();
     for arm in &results.arms {
         let cells: Vec<&[LayerError]> =
@@ -24,18 +27,18 @@ pub(super) fn layers(page: &mut String, results: &Results) -> std::fmt::Result {
         }
         write!(
             page,
-            "<details><summary>{}{}</summary>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">layer</th>\
-             <th scope=\"col\">exact,<br>alone</th><th scope=\"col\">exact,<br>so far</th><th scope=\"col\">resampled,<br>alone</th>\
-             <th scope=\"col\">resampling<br>itself</th></tr></thead>\n<tbody>\n",
+            "<details><summary>{}{}</summary>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">layer</th>",
             key(results, &arm.name),
             escape(&arm.name)
         )?;
+        for column in words.layers {
+            write!(page, "<th scope=\"col\">{}</th>", column.page)?;
+        }
+        page.push_str("</tr></thead>\n<tbody>\n");
         for (place, layer) in first.iter().enumerate() {
             write!(page, "<tr><th scope=\"row\">{}</th>", escape(&layer.layer))?;
-            let of: [fn(&LayerError) -> Option<f64>; 4] =
-                [|l| l.exact, |l| l.exact_so_far, |l| l.interpolated, |l| l.resampling_floor];
-            for value in of {
-                let values: Vec<f64> = cells.iter().filter_map(|layers| value(layers.get(place)?)).collect();
+            for column in words.layers {
+                let values: Vec<f64> = cells.iter().filter_map(|layers| (column.pick)(layers.get(place)?)).collect();
                 let text = mean(&values).map_or("–".to_string(), number::typeset);
                 write!(page, "<td>{text}</td>")?;
             }
@@ -47,10 +50,9 @@ pub(super) fn layers(page: &mut String, results: &Results) -> std::fmt::Result {
     if !shown.is_empty() {
         writeln!(
             page,
-            "<p class=\"note\">How far every layer is from commuting with the group, relative to its output, the largest over the elements, with {} training \
-             samples, on average over the seeds. Exact: quarter turns and flips, which only exchange pixels. Alone: the layer on what it is given in \
-             the network; a large number among small ones names the layer that breaks the symmetry. So far: all layers up to this one. Resampled: the \
-             other elements of the group, which no pixel grid has exactly; the last column is what turning its input there and back does alone.</p>",
+            "<p class=\"note\">How far every layer is from commuting with {moves}, with {} training samples, on average over the seeds. Alone: the layer on \
+             what it is given in the network; a large number among small ones names the layer that breaks the symmetry. So far: all layers up to this \
+             one. {columns}</p>",
             number::count(size as u64)
         )?;
     }
@@ -60,7 +62,8 @@ pub(super) fn layers(page: &mut String, results: &Results) -> std::fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample::sample;
+    use crate::compare::results::Cell;
+    use crate::report::sample::{points, sample};
 
     #[test]
     fn layers_are_shown_for_the_arms_that_have_them() {
@@ -88,5 +91,28 @@ mod tests {
         let text = serde_json::to_string(&results).unwrap();
         let read: Results = serde_json::from_str(&text).unwrap();
         assert!(read.at("plain", last).all(|cell| cell.layers[0].exact_so_far.unwrap().is_nan()));
+    }
+
+    #[test]
+    fn layers_of_points_are_not_resampled() {
+        let mut results = points(2);
+        let last = *results.sizes().last().unwrap();
+        let layer = LayerError {
+            layer: "embedding".to_string(),
+            exact: Some(0.25),
+            exact_so_far: Some(0.5),
+            interpolated: None,
+            resampling_floor: None,
+        };
+        let of_plain = |cell: &&mut Cell| cell.train_size == last && cell.arm == "plain";
+        results.cells.iter_mut().filter(of_plain).for_each(|cell| cell.layers = vec![layer.clone()]);
+        let mut page = String::new();
+        layers(&mut page, &results).unwrap();
+        assert!(page.contains("<th scope=\"col\">alone</th><th scope=\"col\">so far</th></tr>"), "{page}");
+        assert!(page.contains("<th scope=\"row\">embedding</th><td>0.25</td><td>0.50</td></tr>"), "{page}");
+        assert!(
+            page.contains("translations and permutations") && !page.contains("esampl") && !page.contains("pixel"),
+            "{page}"
+        );
     }
 }

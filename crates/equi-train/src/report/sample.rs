@@ -138,7 +138,7 @@ pub(super) fn points(seeds: u64) -> Results {
         *metric = Metric { name: "test MSE".into(), value: metric.value / 1000.0 };
         cell.validation_curve.iter_mut().for_each(|value| *value /= 1000.0);
         let error = cell.equivariance_error.as_mut().unwrap();
-        (error.rotation_45, error.resampling_floor_45, error.small_turns) = (None, None, None);
+        (error.rotation_45, error.resampling_floor_45) = (None, None);
     }
     let plain: Vec<Cell> = results.of_arm("plain").cloned().collect();
     results.cells.extend(plain.into_iter().map(|cell| Cell {
@@ -149,7 +149,7 @@ pub(super) fn points(seeds: u64) -> Results {
             exact: Some(1e-7),
             rotation_45: None,
             resampling_floor_45: None,
-            small_turns: None,
+            small_turns: Some(1e-5),
         }),
         validation_curve: Vec::new(),
         best_epoch: 0,

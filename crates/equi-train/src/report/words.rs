@@ -1,6 +1,6 @@
 //! What differs in the words of a report between images and points.
 
-use crate::compare::results::{Domain, EquivarianceError};
+use crate::compare::results::{Domain, EquivarianceError, LayerError};
 
 /// How a report speaks of the symmetry of its task.
 pub(super) struct Words {
@@ -20,6 +20,18 @@ pub(super) struct Words {
     pub definition: &'static str,
     /// What cannot be told from interpolation, where there is any.
     pub floor: Option<&'static str>,
+    /// The errors of a layer, in the order of its table.
+    pub layers: &'static [LayerColumn],
+    /// What they are, behind "How far every layer is from commuting with ".
+    pub layers_note: [&'static str; 2],
+}
+
+/// One error of a layer.
+pub(super) struct LayerColumn {
+    /// Its name in the tables of the page.
+    pub page: &'static str,
+    /// The error.
+    pub pick: fn(&LayerError) -> Option<f64>,
 }
 
 /// One error of a network.
@@ -97,6 +109,17 @@ static IMAGES: Words = Words {
         "The same ratio for the images themselves, turned by 45° and back: what interpolation alone loses. A 45° error near \
          or below the floor cannot be told from interpolation.",
     ),
+    layers: &[
+        LayerColumn { page: "exact,<br>alone", pick: |layer| layer.exact },
+        LayerColumn { page: "exact,<br>so far", pick: |layer| layer.exact_so_far },
+        LayerColumn { page: "resampled,<br>alone", pick: |layer| layer.interpolated },
+        LayerColumn { page: "resampling<br>itself", pick: |layer| layer.resampling_floor },
+    ],
+    layers_note: [
+        "the group, relative to its output, the largest over the elements",
+        "Exact: quarter turns and flips, which only exchange pixels. Resampled: the other elements of the group, which no \
+         pixel grid has exactly; the last column is what turning its input there and back does alone.",
+    ],
 };
 
 static POINTS: Words = Words {
@@ -115,12 +138,20 @@ static POINTS: Words = Words {
             plot: Some("after training"),
             pick: |error| error.exact,
         },
+        ErrorColumn {
+            table: None,
+            page: "small turns,<br>per radian",
+            cells: None,
+            plot: None,
+            pick: |error| error.small_turns,
+        },
     ],
     table_note: "Error: by how much the outputs fail to move along under random rotations,\n\
                  reflections, translations and permutations, relative to their norm about their\n\
                  mean; the largest over the networks of an arm",
     page_note: "By how much the outputs fail to move along when the input is moved, relative to their norm about their mean; the \
-                largest over the networks of an arm. Rounding in single precision is about 10⁻⁷ to 10⁻⁶.",
+                largest over the networks of an arm. Rounding in single precision is about 10⁻⁷ to 10⁻⁶, and 10⁻⁵ where small \
+                turns are measured.",
     plot_note: "Transformations are random rotations, reflections, translations and permutations, all at once.",
     exact: [
         "under random rotations, reflections, translations and permutations the trained networks' outputs fail to move along \
@@ -131,6 +162,18 @@ static POINTS: Words = Words {
                    without loss.",
     definition: "‖f(g·x) − g·f(x)‖ / ‖f(x)‖ for the positions f predicted for a batch of test systems x, with the norm of f(x) \
                  taken about the mean of its positions. Every g is a random rotation, with or without a reflection, a \
-                 translation and a permutation at once: an equivariant network is at rounding level, trained or not.",
+                 translation and a permutation at once: an equivariant network is at rounding level, trained or not. Small \
+                 turns are the Lie derivative, ‖d/dt t⁻¹·f(t·x)‖ / ‖f(x)‖ at t = 0, for rotations of every system about its \
+                 centre: what a network makes of the smallest turns, per radian, the root mean square over all axes.",
     floor: None,
+    layers: &[
+        LayerColumn { page: "alone", pick: |layer| layer.exact },
+        LayerColumn { page: "so far", pick: |layer| layer.exact_so_far },
+    ],
+    layers_note: [
+        "rotations, reflections, translations and permutations, relative to its output, positions relative to their spread, \
+         the largest over random ones of each and over all that nodes carry",
+        "Hidden features of a plain network are taken for numbers that do not change: where they do, the network has begun to \
+         tell one pose from another. Arms whose networks are not shown samples as they are have no table.",
+    ],
 };

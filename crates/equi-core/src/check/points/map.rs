@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::action::space::PointField;
 use crate::group::Permutation;
+use crate::o3::Irreps;
 
 /// A kind of symmetry of nodes in space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +70,12 @@ impl PointFeature {
     /// Features of every graph.
     pub const fn per_graph(field: PointField, channels: usize) -> Self {
         Self { field, channels, rows: Rows::Graphs }
+    }
+
+    /// Irreps of every node, block by block: of features `[nodes, irreps.dim()]` the columns of [`Irreps::slices`], without empty blocks.
+    pub fn of_irreps(irreps: &Irreps) -> Vec<Self> {
+        let blocks = irreps.blocks().iter().filter(|block| block.mul > 0);
+        blocks.map(|block| Self::per_node(PointField::Irrep(block.irrep), block.mul)).collect()
     }
 
     /// The shape in a batch of graphs with these numbers of nodes.

@@ -6,10 +6,16 @@
 //! size `|t|` are known to `eps |t|`, and so are the differences that an equivariant map takes of them. Errors of positions are
 //! therefore given relative to the spread of the points and not to their distance from the origin, which would hide this, and
 //! translations go as far as [`Trials::distance`] says.
+//!
+//! [`layers`] says which layer of a network breaks the symmetry, [`local`] how a map behaves under small turns.
 
+mod layers;
+mod local;
 mod map;
 mod report;
 
+pub use layers::{NamedPointLayer, PointLayerReport, PointLayerReports, layers};
+pub use local::{PointLocalError, local};
 pub use map::{Motion, PointFeature, PointFn, PointMap, Rows, probe};
 pub use report::{MotionError, PointReport, Trials, gradients, outputs};
 

@@ -159,16 +159,17 @@ fn differences(features: &[PointFeature]) -> Vec<PointFeature> {
 }
 
 /// An element: an isometry for every graph, then a permutation of its nodes.
-struct Move {
-    motion: Motion,
-    isometries: Vec<Isometry>,
-    order: Permutation,
+pub(super) struct Move {
+    pub motion: Motion,
+    pub isometries: Vec<Isometry>,
+    pub order: Permutation,
 }
 
-struct Moves {
-    inputs: Vec<PointFeature>,
-    outputs: Vec<PointFeature>,
-    graphs: Vec<usize>,
+/// What a map takes and gives, and how it is moved.
+pub(super) struct Moves {
+    pub inputs: Vec<PointFeature>,
+    pub outputs: Vec<PointFeature>,
+    pub graphs: Vec<usize>,
     members: Segments,
     elements: Vec<Move>,
     centroid: [f64; 3],
@@ -177,7 +178,7 @@ struct Moves {
 }
 
 impl Moves {
-    fn new(map: &impl PointMap, inputs: &[Tensor<2>], trials: &Trials) -> Self {
+    pub fn new(map: &impl PointMap, inputs: &[Tensor<2>], trials: &Trials) -> Self {
         let (graphs, (device, _)) = (map.graphs(), place(inputs));
         let members = graphs.iter().enumerate().flat_map(|(graph, &nodes)| vec![graph; nodes]).collect();
         let members =
@@ -221,17 +222,17 @@ impl Moves {
         if self.spread > 0.0 && self.spread.is_finite() { self.spread } else { 1.0 }
     }
 
-    fn unmoved(&self) -> Permutation {
+    pub fn unmoved(&self) -> Permutation {
         Permutation::identity(self.graphs.iter().sum())
     }
 
-    fn forward(&self, map: &impl PointMap, inputs: &[Tensor<2>], order: &Permutation) -> Vec<Tensor<2>> {
+    pub fn forward(&self, map: &impl PointMap, inputs: &[Tensor<2>], order: &Permutation) -> Vec<Tensor<2>> {
         let outputs = map.forward(inputs, order);
         check("output", &outputs, &self.outputs, &self.graphs);
         outputs
     }
 
-    fn act(&self, element: &Move, tensors: &[Tensor<2>], features: &[PointFeature]) -> Vec<Tensor<2>> {
+    pub fn act(&self, element: &Move, tensors: &[Tensor<2>], features: &[PointFeature]) -> Vec<Tensor<2>> {
         let act = |(x, feature): (&Tensor<2>, &PointFeature)| {
             let isometries = Isometries::new(&element.isometries, (&x.device(), x.dtype()));
             match feature.rows {
@@ -276,7 +277,7 @@ impl Moves {
     }
 
     /// What errors are relative to, in the L2 norm and in the largest entry.
-    fn scale(&self, x: &Tensor<2>, field: PointField) -> (f64, f64) {
+    pub fn scale(&self, x: &Tensor<2>, field: PointField) -> (f64, f64) {
         let mut values = values(x.clone());
         if field != PointField::Position {
             return (norm(&values), largest(&values));

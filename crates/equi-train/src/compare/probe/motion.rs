@@ -1,9 +1,16 @@
 //! The positions predicted for motions and for the same motions elsewhere in space.
 
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use equi_core::check::points::{
+    PointFn, PointLayerReport, PointLayerReports, PointLocalError, Trials, layers as check_layers, local,
+};
 use equi_core::group::{Isometry, Permutation};
 
+use crate::compare::results::LayerError;
 use crate::compare::stats::largest;
-use crate::data::nbody::Motion;
+use crate::data::nbody::{Motion, MotionBatch, Particles};
+use crate::fit::Dynamics;
+use crate::model::stages::{POSITIONS, VELOCITIES};
 use crate::seed::{Purpose, stream};
 
 /// Random transformations that are tried.
@@ -48,6 +55,71 @@ pub fn exact_error(predict: impl Fn(&[Motion]) -> Vec<Vec<[f64; 3]>>, motions: &
     (0..TRANSFORMATIONS).map(error).reduce(largest).map(|error| error / norm.max(f64::MIN_POSITIVE))
 }
 
+/// What the smallest rotations of motions about their centres do to what `predict` gives, the later positions of every motion: the Lie derivative, in
+/// f32. None without motions.
+pub fn small_turns(
+    predict: impl Fn(&[Motion]) -> Vec<Vec<[f64; 3]>>,
+    motions: &[Motion],
+    device: &Device,
+) -> Option<PointLocalError> {
+    if motions.is_empty() {
+        return None;
+    }
+    let sizes: Vec<usize> = motions.iter().map(|motion| motion.end.len()).collect();
+    let upload = |points: Vec<[f64; 3]>| {
+        let data = TensorData::new(points.concat(), [points.len(), 3]).convert_dtype(DType::F32);
+        Tensor::<2>::from_data(data, (device, DType::F32))
+    };
+    let read = |points: &Tensor<2>| -> Vec<[f64; 3]> {
+        let values: Vec<f64> = points.to_data().iter::<f64>().collect();
+        values.chunks_exact(3).map(|x| [x[0], x[1], x[2]]).collect()
+    };
+    // Rotations alone are tried, which leave particles in their order.
+    let later = |x: &[Tensor<2>], _: &Permutation| {
+        let [mut positions, mut velocities] = [0, 1].map(|place| read(&x[place]).into_iter());
+        let turned = motions.iter().map(|motion| {
+            let count = motion.end.len();
+            let (positions, velocities) =
+                (positions.by_ref().take(count).collect(), velocities.by_ref().take(count).collect());
+            let start = Particles { positions, velocities, ..motion.start.clone() };
+            Motion { start, ..motion.clone() }
+        });
+        vec![upload(predict(&turned.collect::<Vec<_>>()).concat())]
+    };
+    let map = PointFn::new(&sizes, &[POSITIONS, VELOCITIES], &[POSITIONS], device, DType::F32, later);
+    let all = |of: fn(&Particles) -> &Vec<[f64; 3]>| motions.iter().flat_map(move |motion| of(&motion.start).clone());
+    let inputs = [all(|start| &start.positions), all(|start| &start.velocities)];
+    Some(local(&map, &inputs.map(|points| upload(points.collect()))))
+}
+
+/// Motions on which layers are measured: each is measured again for all that come after it.
+const FEW: usize = 8;
+
+/// The errors of every layer of a network on the first of the motions; none without motions, or where the network does not say what its layers are.
+pub fn layers<M: Dynamics>(model: &M, motions: &[Motion], device: &Device) -> PointLayerReports {
+    let none = PointLayerReports(Vec::new());
+    let few = &motions[..motions.len().min(FEW)];
+    let Some(particles) = few.first().map(|motion| motion.end.len()) else { return none };
+    let batch = MotionBatch::new(few, &MotionBatch::graph(few.len(), particles, device), device);
+    let network = model.node_layers(&batch);
+    if network.is_empty() {
+        return none;
+    }
+    check_layers(&network, &batch.features(), &Trials::default())
+}
+
+/// The same as a study records them.
+pub fn layer_errors(PointLayerReports(reports): PointLayerReports) -> Vec<LayerError> {
+    let error = |PointLayerReport { name, own, accumulated }| LayerError {
+        layer: name,
+        exact: Some(own.error()),
+        exact_so_far: Some(accumulated.error()),
+        interpolated: None,
+        resampling_floor: None,
+    };
+    reports.into_iter().map(error).collect()
+}
+
 /// The norm of all positions about their mean.
 fn spread(points: &[[f64; 3]]) -> f64 {
     let mean: [f64; 3] = std::array::from_fn(|k| points.iter().map(|x| x[k]).sum::<f64>() / points.len() as f64);
@@ -90,5 +162,44 @@ mod tests {
         assert!(broken(|_, x| x.map(|x| 1.01 * x)) > 1e-3);
         assert!(broken(|i, x| if i == 0 { x.map(|x| x + 0.1) } else { x }) > 1e-2);
         assert!(broken(|_, _| [f64::NAN; 3]).is_nan());
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn small_turns_show_a_direction_in_space_and_nothing_else() {
+        let (device, motions) = (Device::flex(), NBody::new(0).test(6).unwrap());
+        let turned = |wind: f64| {
+            let predict = |motions: &[Motion]| {
+                let blow = |x: Vec<[f64; 3]>| x.into_iter().map(|[x, y, z]| [x + wind, y, z]).collect();
+                straight_on(motions).into_iter().map(blow).collect()
+            };
+            small_turns(predict, &motions, &device).unwrap()
+        };
+        // A few eps^(2/3) in f32.
+        let still = turned(0.0);
+        assert!(still.relative < 3e-4 && still.input > 0.5, "{still:?}");
+        let blown = turned(0.1);
+        // A constant vector turns about the other two axes.
+        assert!(blown.axes[0] < 3e-4 && blown.axes[1] > 5e-3 && blown.axes[2] > 5e-3, "{blown:?}");
+        assert!((blown.axes[1] / blown.axes[2] - 1.0).abs() < 0.05, "{blown:?}");
+        assert!(small_turns(straight_on, &[], &device).is_none());
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn layers_are_recorded_and_networks_without_any_have_none() {
+        use equi_layers::graph::{LinearMotion, RawGnnConfig};
+
+        let (device, motions) = (Device::flex(), NBody::new(0).test(FEW + 2).unwrap());
+        let raw = RawGnnConfig::new(1, 8).with_edge_features(2).with_layers(1).with_seed(1).init(&device).unwrap();
+        let errors = layer_errors(layers(&raw, &motions, &device));
+        let names: Vec<&str> = errors.iter().map(|error| error.layer.as_str()).collect();
+        assert_eq!(names, ["embedding", "layer 1", "shift"]);
+        // Rounding in f32.
+        assert!(errors[0].exact.unwrap() > 1e-2 && errors[1].exact.unwrap() < 1e-5, "{errors:?}");
+        assert!(errors[1].exact_so_far.unwrap() > 1e-2 && errors[1].interpolated.is_none(), "{errors:?}");
+        assert_eq!(layers(&raw, &motions[..FEW], &device), layers(&raw, &motions, &device));
+        assert!(layers(&raw, &[], &device).0.is_empty());
+        assert!(layers(&LinearMotion::new(1.0, &device), &motions, &device).0.is_empty());
     }
 }

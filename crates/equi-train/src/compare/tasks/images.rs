@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
-use burn::store::ModuleRecord;
 use burn::tensor::Device;
 use equi_core::FieldType;
 use equi_core::check::{FieldFn, layers, local};
 
 use crate::augment::Augmentation;
 use crate::compare::cell::{Tested, Work, train_cell};
+use crate::compare::check::{origin, with_weights};
 use crate::compare::matching::{seconds_ratio, training_step, width_of_equal_time};
 use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Metric, Poses};
 use crate::compare::symmetry::{self, features};
 use crate::compare::view::image::{among_frames, answers, passes, posed};
 use crate::compare::{
-    Arm, CellPlan, Checked, CompareError, Hyperparameters, MatchBy, Network, Plan, Setting, Symmetry, Trials, View,
-    nearest_width, probe, tuning,
+    Arm, CellPlan, Checked, CheckedParts, CompareError, Hyperparameters, MatchBy, Network, Plan, Setting, Symmetry,
+    Trials, View, nearest_width, probe, tuning,
 };
 use crate::cost::parameters;
 use crate::data::{DataError, Images};
@@ -237,17 +237,7 @@ impl<S: Source> ImageTrials<S> {
         weights: Option<&Path>,
     ) -> Result<Checked, CompareError> {
         let (group, flips) = planar(self.plan.setting.symmetry);
-        let mut model = model.valid();
-        if let Some(path) = weights {
-            let unreadable = |message: String| {
-                CompareError::Request(format!(
-                    "--weights: {} is not usable ({message}); give a file that `equi compare --keep-weights` left for this arm, group and task",
-                    path.display()
-                ))
-            };
-            let record = ModuleRecord::load(path).map_err(|error| unreadable(error.to_string()))?;
-            model = model.try_load_record(record).map_err(|error| unreadable(error.to_string()))?;
-        }
+        let model = with_weights(model.valid(), weights)?;
         let (images, _) = self.test.batch(&positions(self.test.len()), &self.device);
         let forward =
             |images| answers(arm.view, group.has_flips(), flips > 0.0, images, |images| model.forward(images));
@@ -256,15 +246,12 @@ impl<S: Source> ImageTrials<S> {
             forward(images).unsqueeze_dims(&[2, 3])
         });
         Ok(Checked {
-            what: format!(
-                "{}: {called}, {}; {group}, {} test images",
-                arm.name,
-                weights.map_or("before training, seed 0".to_string(), |path| format!("weights of {}", path.display())),
-                self.test.len()
-            ),
+            what: format!("{}: {called}, {}; {group}, {} test images", arm.name, origin(weights), self.test.len()),
             error: probe::image::invariance(forward, group, &images, None),
-            local: local(&map, images.clone()),
-            layers: layers(&model.field_layers(group), group, images),
+            parts: CheckedParts::Images {
+                local: local(&map, images.clone()),
+                layers: layers(&model.field_layers(group), group, images),
+            },
         })
     }
 

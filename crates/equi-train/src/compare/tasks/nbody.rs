@@ -6,6 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use burn::tensor::Device;
+use equi_core::check::points::PointLocalError;
 use equi_core::group::Isometry;
 use equi_core::o3::{Irrep, Irreps, MulIrrep};
 use equi_layers::graph::{EgnnConfig, LinearMotion, RadialFieldConfig, RawGnnConfig};
@@ -15,13 +16,15 @@ use rand::Rng;
 
 use crate::augment::PointAugmentation;
 use crate::compare::cell::{Tested, Work, train_cell};
+use crate::compare::check::{origin, with_weights};
 use crate::compare::matching::{seconds_ratio, training_step, width_of_equal_time};
+use crate::compare::probe::motion::{layer_errors, layers};
 use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, EquivarianceError, Metric, Poses};
 use crate::compare::symmetry::{self, features};
 use crate::compare::view::motion::{among_frames, mean_squared_error, passes, predictions, shown};
 use crate::compare::{
-    ARMS, Arm, CellPlan, CompareError, Growth, Hyperparameters, MatchBy, Network, Plan, Preset, Recipe, Setting,
-    Symmetry, Task, Trials, View, nearest_width, probe, view,
+    ARMS, Arm, CellPlan, Checked, CheckedParts, CompareError, Growth, Hyperparameters, MatchBy, Network, Plan, Preset,
+    Recipe, Setting, Symmetry, Task, Trials, View, nearest_width, probe, view,
 };
 use crate::cost::parameters;
 use crate::data::nbody::{self, Motion, MotionBatch};
@@ -387,6 +390,34 @@ impl Trials for Systems {
         Ok(symmetry::score("rotations and reflections", motions.len(), features))
     }
 
+    fn check(&self, arm: &Arm, weights: Option<&Path>) -> Result<Checked, CompareError> {
+        let seed = stream(0, Purpose::Weights, 0).next_u64();
+        let device = &self.device;
+        match (arm.network, Equivariant::new(&self.plan.setting)) {
+            (Network::Equivariant, Equivariant::Egnn(config)) => {
+                self.checked(arm, config.with_seed(seed).init(device).expect(VALID), weights)
+            }
+            (Network::Equivariant, Equivariant::RadialField(config)) => {
+                self.checked(arm, config.with_seed(seed).init(device).expect(VALID), weights)
+            }
+            (Network::Equivariant, Equivariant::SE3Transformer(config)) => {
+                let network = config.with_seed(Some(seed)).init(device).expect(VALID);
+                self.checked(arm, SE3TransformerMotion::new(network), weights)
+            }
+            (Network::Equivariant, Equivariant::TensorField(config)) => {
+                let network = config.with_seed(seed).init(device).expect(VALID);
+                self.checked(arm, TensorFieldMotion::new(network), weights)
+            }
+            (Network::Plain, _) => {
+                let network = plain(&self.plan.setting, device).with_seed(seed).init(device).expect(VALID);
+                self.checked(arm, network, weights)
+            }
+            (Network::Linear | Network::Own(_), _) => {
+                Err(CompareError::Request(format!("--arm: {} has no layers that this can tell apart", arm.name)))
+            }
+        }
+    }
+
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
         let work = Work { cell, plan: &self.plan, device: &self.device, session, progress };
         let seed = stream(cell.seed, Purpose::Weights, 0).next_u64();
@@ -447,14 +478,17 @@ impl Systems {
                 exact: self.exact_error(model, cell),
                 rotation_45: None,
                 resampling_floor_45: None,
-                small_turns: None,
+                small_turns: self.small_turns(model, cell.arm.view, cell.seed).map(|error| error.relative),
             },
             poses: Poses {
                 canonical: mean_squared_error(&predicted[..few], &self.test[..few]),
                 random: error(&turned)?,
                 outside: error(&far)?,
             },
-            layers: Vec::new(),
+            layers: match cell.arm.view {
+                View::AsIs => layer_errors(layers(model, &self.test, &self.device)),
+                _ => Vec::new(),
+            },
         })
     }
 
@@ -490,6 +524,39 @@ impl Systems {
         let all: Rc<[Motion]> = self.source.training(seed, most)?.into();
         self.training.borrow_mut().insert(seed, all.clone());
         Ok(all)
+    }
+
+    /// A network as it is, or with the weights of a file: the arm as a whole, and its layers on what it is shown.
+    fn checked<M: Dynamics>(&self, arm: &Arm, model: M, weights: Option<&Path>) -> Result<Checked, CompareError> {
+        let model = with_weights(model.valid(), weights)?;
+        let cell = CellPlan { arm: *arm, train_size: 0, seed: 0 };
+        let local = self.small_turns(&model, arm.view, 0).expect("there is a sample at least");
+        let summary = self.plan.arms.iter().find(|summary| summary.name == arm.name);
+        Ok(Checked {
+            what: format!(
+                "{}: {}, {}; rotations, reflections, translations and permutations, {} test systems",
+                arm.name,
+                summary.map_or("", |summary| &summary.model),
+                origin(weights),
+                self.test.len()
+            ),
+            error: EquivarianceError {
+                exact_untrained: None,
+                exact: self.exact_error(&model, &cell),
+                rotation_45: None,
+                resampling_floor_45: None,
+                small_turns: Some(local.relative),
+            },
+            parts: CheckedParts::Points { local, layers: layers(&model, &shown(arm.view, &self.test), &self.device) },
+        })
+    }
+
+    /// What small turns do to the arm as a whole.
+    fn small_turns<M: Dynamics>(&self, model: &M, view: View, seed: u64) -> Option<PointLocalError> {
+        let predict = |motions: &[Motion]| {
+            predictions(view, model, motions, seed, &self.device, &Stop::new()).expect("nobody stops it")
+        };
+        probe::motion::small_turns(predict, &self.test[..PROBE.min(self.test.len())], &self.device)
     }
 
     /// How far the arm as a whole is from equivariant: its network, and the poses it is shown.

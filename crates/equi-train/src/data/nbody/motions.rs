@@ -1,4 +1,6 @@
 use burn::tensor::{Device, Tensor, TensorData};
+use equi_core::action::space::PointField;
+use equi_core::check::points::PointFeature;
 use equi_core::group::{Isometry, Permutation};
 use equi_layers::graph::{EdgeList, Graph, Points};
 use rand::Rng;
@@ -174,6 +176,20 @@ impl MotionBatch {
             targets: upload(targets, [nodes, 3]),
             graph: graph.clone(),
         }
+    }
+
+    /// How what [`features`](Self::features) gives transforms: speeds, positions, velocities and charges.
+    pub const FEATURES: [PointFeature; 4] = [
+        PointFeature::per_node(PointField::Scalar, 1),
+        PointFeature::per_node(PointField::Position, 1),
+        PointFeature::per_node(PointField::Vector, 1),
+        PointFeature::per_node(PointField::Scalar, 1),
+    ];
+
+    /// What particles carry: speeds `[particles, 1]`, positions and velocities `[particles, 3]`, charges `[particles, 1]`.
+    pub fn features(&self) -> Vec<Tensor<2>> {
+        let Points { features, positions, velocities, .. } = self.points.clone();
+        vec![features, positions, velocities.expect("motions have velocities"), self.charges.clone()]
     }
 
     /// The same where operations are recorded.
