@@ -102,6 +102,7 @@ pub fn compare_on(task: &dyn Task, request: &Request, stop: &Stop) -> Result<Stu
     let asked = if request.task.is_empty() { &plan.task } else { &request.task };
     let mut results = assemble(task, &plan, plan.command(asked), finished);
     results.data_symmetry = symmetry;
+    results.turning = trials.turning();
     report::conclude(&mut results);
     report::write(&results, folder.path())?;
     folder.tidy()?;
@@ -136,6 +137,7 @@ fn assemble(task: &dyn Task, plan: &Plan, command: String, cells: Vec<Cell>) -> 
         arms: plan.arms.clone(),
         data_symmetry: None,
         poses: Some(task.poses().map(str::to_string)),
+        turning: None,
         cells,
         summary: Vec::new(),
         differences: Vec::new(),

@@ -7,6 +7,7 @@ use super::{
     layers::layers,
     number::{self, capital, count, duration, enumeration, typeset},
     plot::{self, Plot},
+    turning::turning,
     words::words,
 };
 use crate::compare::{
@@ -51,6 +52,7 @@ fn write_page(page: &mut String, results: &Results, name: &str) -> std::fmt::Res
     curves(page, results, name)?;
     differences(page, results, name)?;
     posed(page, results, name)?;
+    turning(page, results)?;
 
     page.push_str("<h2>Cost</h2>\n");
     costs(page, results)?;

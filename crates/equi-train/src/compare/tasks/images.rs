@@ -9,11 +9,12 @@ use equi_core::check::{FieldFn, layers, local};
 
 use crate::augment::Augmentation;
 use crate::compare::cell::{Tested, Work, train_cell};
-use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Metric, Poses};
+use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Metric, Poses, Turning};
 use crate::compare::symmetry::{self, features};
 use crate::compare::view::image::{among_frames, answers, passes, posed};
 use crate::compare::{
-    Arm, CellPlan, Checked, CompareError, MatchBy, Network, Plan, Setting, Symmetry, Trials, View, nearest_width, probe,
+    Arm, CellPlan, Checked, CompareError, MatchBy, Network, Plan, Setting, Symmetry, Trials, View, nearest_width,
+    probe, turning,
 };
 use crate::cost::parameters;
 use crate::data::{DataError, Images};
@@ -162,6 +163,10 @@ impl<S: Source> Trials for ImageTrials<S> {
         Ok(symmetry::score("rotations", images.len(), features))
     }
 
+    fn turning(&self) -> Option<Turning> {
+        Some(Turning::of_images(&self.test, &[]))
+    }
+
     fn check(&self, arm: &Arm, weights: Option<&Path>) -> Result<Checked, CompareError> {
         let (group, _) = planar(self.plan.setting.symmetry);
         let (steerable, plain) = self.shape.networks(group, self.plan.setting.matched_by, &self.device)?;
@@ -265,6 +270,7 @@ impl<S: Source> ImageTrials<S> {
                 equivariance_error: probe::image::invariance(forward, group, &probe_images, exact_untrained),
                 poses: Poses { canonical: in_pose(canonical)?, random: in_pose(random)?, outside: in_pose(outside)? },
                 layers: probe::image::layers(&trained.field_layers(group), group, &probe_images),
+                turning: turning::image_answers((&self.plan, cell), &self.test, forward, &self.device, &session.stop)?,
             })
         })
     }

@@ -15,12 +15,12 @@ use rand::Rng;
 
 use crate::augment::PointAugmentation;
 use crate::compare::cell::{Tested, Work, train_cell};
-use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, EquivarianceError, Metric, Poses};
+use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, EquivarianceError, Metric, Poses, Turning};
 use crate::compare::symmetry::{self, features};
 use crate::compare::view::motion::{among_frames, mean_squared_error, passes, predictions, shown};
 use crate::compare::{
     ARMS, Arm, CellPlan, CompareError, Growth, MatchBy, Network, Plan, Preset, Recipe, Setting, Symmetry, Task, Trials,
-    View, nearest_width, probe, view,
+    View, nearest_width, probe, turning, view,
 };
 use crate::cost::parameters;
 use crate::data::nbody::{self, Motion, MotionBatch};
@@ -342,6 +342,10 @@ impl Trials for Systems {
         Ok(symmetry::score("rotations and reflections", motions.len(), features))
     }
 
+    fn turning(&self) -> Option<Turning> {
+        Turning::of_motions(&self.test)
+    }
+
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
         let work = Work { cell, plan: &self.plan, device: &self.device, session, progress };
         let seed = stream(cell.seed, Purpose::Weights, 0).next_u64();
@@ -406,6 +410,7 @@ impl Systems {
                 outside: error(&far)?,
             },
             layers: Vec::new(),
+            turning: turning::motion_answers((&self.plan, cell), &self.test, predict)?,
         })
     }
 
@@ -422,6 +427,7 @@ impl Systems {
             metric: Some(tested.metric),
             equivariance_error: Some(tested.equivariance_error),
             poses: Some(tested.poses),
+            turning: tested.turning,
             peak_rss_mib: peak_rss_mib(),
             ..Cell::begun(cell)
         })
@@ -457,12 +463,7 @@ impl Systems {
 /// Motions, each turned at random about the centre it starts from.
 fn turned(motions: &[Motion]) -> Vec<Motion> {
     let turn = |(place, motion): (usize, &Motion)| {
-        let positions = &motion.start.positions;
-        let count = positions.len().max(1) as f64;
-        let centre: [f64; 3] = std::array::from_fn(|k| positions.iter().map(|x| x[k]).sum::<f64>() / count);
-        let rotation = Isometry::random_rotation(&mut stream(TASK_SEED, Purpose::Poses, place as u64));
-        let there = Isometry::translation(centre).expect("positions are finite");
-        motion.moved(&(there * rotation * there.inverse()))
+        turning::about_centre(motion, Isometry::random_rotation(&mut stream(TASK_SEED, Purpose::Poses, place as u64)))
     };
     motions.iter().enumerate().map(turn).collect()
 }
