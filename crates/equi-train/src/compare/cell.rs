@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 
-use super::results::{Cell, CellStatus, EquivarianceError, LayerError, Metric, Poses};
+use super::results::{Cell, CellStatus, EquivarianceError, LayerError, Metric, Poses, TurnedAnswer};
 use super::{CellPlan, CompareError, Plan};
 use crate::fit::{Epoch, Event, Outcome, Problem, Session, fit};
 use crate::memory::peak_rss_mib;
@@ -31,6 +31,8 @@ pub(super) struct Tested {
     pub poses: Poses,
     /// Which of its layers are equivariant.
     pub layers: Vec<LayerError>,
+    /// What it says of test samples as they are turned.
+    pub turning: Vec<TurnedAnswer>,
 }
 
 /// Trains `model` on `problem` as the recipe says, and gives the network of the best epoch to `test`, which gives none if it
@@ -80,6 +82,7 @@ pub(super) fn train_cell<P: Problem>(
                 equivariance_error: Some(tested.equivariance_error),
                 poses: Some(tested.poses),
                 layers: tested.layers,
+                turning: tested.turning,
                 peak_rss_mib: peak_rss_mib(),
                 ..trained
             }

@@ -28,6 +28,7 @@ mod study_file;
 mod symmetry;
 mod task;
 mod tasks;
+pub(crate) mod turning;
 mod view;
 
 pub use arm::{ARMS, Arm, Network, View, nearest_width};

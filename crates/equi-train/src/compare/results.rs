@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::stats::Method;
 use super::tuning::Tuning;
+pub use super::turning::{TurnedAnswer, TurnedSample, Turning};
 use super::{CellPlan, Recipe};
 use crate::fit::Score;
 
@@ -48,6 +49,9 @@ pub struct Results {
     /// What the three poses of [`Poses`] are; not there in results of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poses: Option<[String; 3]>,
+    /// The test samples of [`Cell::turning`]; not there in results of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turning: Option<Turning>,
     /// One entry per arm, training-set size and seed.
     pub cells: Vec<Cell>,
     /// One entry per arm and training-set size.
@@ -139,6 +143,10 @@ pub struct Cell {
     /// Layer by layer, after training; none where the network does not say what its layers are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerError>,
+    /// What the network says of the samples of [`Results::turning`] as they are turned, one entry a sample; only with the most training
+    /// samples and seed 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turning: Vec<TurnedAnswer>,
     /// Why the cell has no metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -391,6 +399,7 @@ impl Cell {
             samples_per_second: 0.0,
             peak_rss_mib: None,
             layers: Vec::new(),
+            turning: Vec::new(),
             message: None,
         }
     }

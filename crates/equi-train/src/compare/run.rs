@@ -99,6 +99,7 @@ pub fn compare_on(task: &dyn Task, request: &Request, stop: &Stop) -> Result<Stu
     }
     results.tuning = tuning;
     results.data_symmetry = symmetry;
+    results.turning = trials.turning();
     report::conclude(&mut results);
     report::write(&results, folder.path())?;
     folder.tidy()?;
@@ -255,6 +256,7 @@ fn assemble(task: &dyn Task, plan: &Plan, command: String, cells: Vec<Cell>) -> 
         tuning: None,
         data_symmetry: None,
         poses: Some(task.poses().map(str::to_string)),
+        turning: None,
         cells,
         summary: Vec::new(),
         differences: Vec::new(),

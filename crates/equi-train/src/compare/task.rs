@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::results::{ArmSummary, Cell, DataSymmetry, Domain};
+use super::results::{ArmSummary, Cell, DataSymmetry, Domain, Turning};
 use super::tasks::{MnistRot, NBody};
 use super::{Arm, CellPlan, Checked, CompareError, Hyperparameters, Plan, Preset, Recipe, Setting, Symmetry};
 use crate::fit::Session;
@@ -92,6 +92,11 @@ pub trait Trials {
     ///
     /// When the samples cannot be had.
     fn data_symmetry(&self) -> Result<Option<DataSymmetry>, CompareError>;
+
+    /// The test samples that are turned, of which cells have answers; none if cells have none.
+    fn turning(&self) -> Option<Turning> {
+        None
+    }
 
     /// How equivariant the network of an arm is on the test samples, with the weights in a file or those that training begins with.
     ///

@@ -8,6 +8,7 @@ use super::{
     number::{self, capital, count, duration, enumeration, typeset},
     plot::{self, Plot},
     tuning::tuning,
+    turning::turning,
     words::words,
 };
 use crate::compare::{
@@ -52,6 +53,7 @@ fn write_page(page: &mut String, results: &Results, name: &str) -> std::fmt::Res
     curves(page, results, name)?;
     differences(page, results, name)?;
     posed(page, results, name)?;
+    turning(page, results)?;
 
     page.push_str("<h2>Cost</h2>\n");
     costs(page, results)?;

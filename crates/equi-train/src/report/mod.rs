@@ -12,6 +12,7 @@ mod sample;
 mod table;
 mod terminal;
 mod tuning;
+mod turning;
 mod verdict;
 mod words;
 
@@ -111,9 +112,25 @@ pub fn conclude(results: &mut Results) {
     results.verdict = verdict(results);
 }
 
-/// The content of `results.json`.
+/// The content of `results.json`: indented, but for lists of numbers, which are one line each.
 pub fn json(results: &Results) -> String {
-    let mut text = serde_json::to_string_pretty(results).expect("results are strings, numbers and lists");
+    let pretty = serde_json::to_string_pretty(results).expect("results are strings, numbers and lists");
+    let mut text = String::with_capacity(pretty.len());
+    let mut in_list = false;
+    // Strings have no line breaks of their own in JSON, and a line that begins with a number is an entry of a list.
+    for line in pretty.lines() {
+        let entry = line.trim_start();
+        let number = entry.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+            || entry.trim_end_matches(',') == "null";
+        match (in_list, number) {
+            (true, true) => text = text + " " + entry,
+            (false, true) => text += entry,
+            (true, false) if entry.starts_with(']') => text += entry,
+            _ if text.is_empty() => text += line,
+            _ => text = text + "\n" + line,
+        }
+        in_list = number;
+    }
     text.push('\n');
     text
 }
@@ -156,6 +173,19 @@ mod tests {
         let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, [HTML, CSV, JSON]);
+    }
+
+    #[test]
+    fn lists_of_numbers_are_one_line_each() {
+        let mut results = sample(2);
+        results.cells[0].validation_curve = vec![-1.5, f64::NAN, 1e-9, 88.0];
+        results.commit = "[\n1,\n2\n]".into();
+        let text = json(&results);
+        assert!(text.contains("\n      \"validation_curve\": [-1.5, null, 1e-9, 88.0],\n"), "{text}");
+        assert!(text.contains("\"sizes\": [100, 400, 1600],\n"), "{text}");
+        assert!(text.contains("\n  \"differences\": [\n    {\n"), "other lists are indented");
+        let back: Results = serde_json::from_str(&text).unwrap();
+        assert_eq!((json(&back), &back.commit), (text, &results.commit));
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub(super) fn sample(seeds: u64) -> Results {
                     peak_rss_mib: Some(412.5),
                     poses: None,
                     layers: Vec::new(),
+                    turning: Vec::new(),
                     message: None,
                 });
             }
@@ -115,6 +116,7 @@ pub(super) fn sample(seeds: u64) -> Results {
         tuning: None,
         data_symmetry: None,
         poses: None,
+        turning: None,
         cells,
         summary: Vec::new(),
         differences: Vec::new(),

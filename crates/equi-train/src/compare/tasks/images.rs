@@ -10,12 +10,12 @@ use crate::augment::Augmentation;
 use crate::compare::cell::{Tested, Work, train_cell};
 use crate::compare::check::{origin, with_weights};
 use crate::compare::matching::{seconds_ratio, training_step, width_of_equal_time};
-use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Metric, Poses};
+use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Metric, Poses, Turning};
 use crate::compare::symmetry::{self, features};
 use crate::compare::view::image::{among_frames, answers, passes, posed};
 use crate::compare::{
     Arm, CellPlan, Checked, CheckedParts, CompareError, Hyperparameters, MatchBy, Network, Plan, Setting, Symmetry,
-    Trials, View, nearest_width, probe, tuning,
+    Trials, View, nearest_width, probe, tuning, turning,
 };
 use crate::cost::parameters;
 use crate::data::{DataError, Images};
@@ -202,6 +202,10 @@ impl<S: Source> Trials for ImageTrials<S> {
         Ok(symmetry::score("rotations", images.len(), features))
     }
 
+    fn turning(&self) -> Option<Turning> {
+        Some(Turning::of_images(&self.test, &[]))
+    }
+
     fn check(&self, arm: &Arm, weights: Option<&Path>) -> Result<Checked, CompareError> {
         let hyperparameters = tuning::beside(weights, arm)?.unwrap_or(self.plan.recipe.hyperparameters(arm));
         let (steerable, plain) = self.shape.networks(&self.plan.setting, &hyperparameters, &self.device)?;
@@ -291,6 +295,7 @@ impl<S: Source> ImageTrials<S> {
                 equivariance_error: probe::image::invariance(forward, group, &probe_images, exact_untrained),
                 poses: Poses { canonical: in_pose(canonical)?, random: in_pose(random)?, outside: in_pose(outside)? },
                 layers: probe::image::layers(&trained.field_layers(group), group, &probe_images),
+                turning: turning::image_answers((&self.plan, cell), &self.test, forward, &self.device, &session.stop)?,
             })
         })
     }

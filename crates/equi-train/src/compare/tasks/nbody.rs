@@ -19,12 +19,12 @@ use crate::compare::cell::{Tested, Work, train_cell};
 use crate::compare::check::{origin, with_weights};
 use crate::compare::matching::{seconds_ratio, training_step, width_of_equal_time};
 use crate::compare::probe::motion::{layer_errors, layers};
-use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, EquivarianceError, Metric, Poses};
+use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, EquivarianceError, Metric, Poses, Turning};
 use crate::compare::symmetry::{self, features};
 use crate::compare::view::motion::{among_frames, mean_squared_error, passes, predictions, shown};
 use crate::compare::{
     ARMS, Arm, CellPlan, Checked, CheckedParts, CompareError, Growth, Hyperparameters, MatchBy, Network, Plan, Preset,
-    Recipe, Setting, Symmetry, Task, Trials, View, nearest_width, probe, view,
+    Recipe, Setting, Symmetry, Task, Trials, View, nearest_width, probe, tuning, turning, view,
 };
 use crate::cost::parameters;
 use crate::data::nbody::{self, Motion, MotionBatch};
@@ -391,9 +391,10 @@ impl Trials for Systems {
     }
 
     fn check(&self, arm: &Arm, weights: Option<&Path>) -> Result<Checked, CompareError> {
+        let hyperparameters = tuning::beside(weights, arm)?.unwrap_or(self.plan.recipe.hyperparameters(arm));
         let seed = stream(0, Purpose::Weights, 0).next_u64();
         let device = &self.device;
-        match (arm.network, Equivariant::new(&self.plan.setting)) {
+        match (arm.network, Equivariant::new(&self.plan.setting, &hyperparameters)) {
             (Network::Equivariant, Equivariant::Egnn(config)) => {
                 self.checked(arm, config.with_seed(seed).init(device).expect(VALID), weights)
             }
@@ -409,13 +410,18 @@ impl Trials for Systems {
                 self.checked(arm, TensorFieldMotion::new(network), weights)
             }
             (Network::Plain, _) => {
-                let network = plain(&self.plan.setting, device).with_seed(seed).init(device).expect(VALID);
+                let network =
+                    plain(&self.plan.setting, &hyperparameters, device).with_seed(seed).init(device).expect(VALID);
                 self.checked(arm, network, weights)
             }
             (Network::Linear | Network::Own(_), _) => {
                 Err(CompareError::Request(format!("--arm: {} has no layers that this can tell apart", arm.name)))
             }
         }
+    }
+
+    fn turning(&self) -> Option<Turning> {
+        Turning::of_motions(&self.test)
     }
 
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
@@ -489,6 +495,7 @@ impl Systems {
                 View::AsIs => layer_errors(layers(model, &self.test, &self.device)),
                 _ => Vec::new(),
             },
+            turning: turning::motion_answers((&self.plan, cell), &self.test, predict)?,
         })
     }
 
@@ -505,6 +512,7 @@ impl Systems {
             metric: Some(tested.metric),
             equivariance_error: Some(tested.equivariance_error),
             poses: Some(tested.poses),
+            turning: tested.turning,
             peak_rss_mib: peak_rss_mib(),
             ..Cell::begun(cell)
         })
@@ -529,7 +537,7 @@ impl Systems {
     /// A network as it is, or with the weights of a file: the arm as a whole, and its layers on what it is shown.
     fn checked<M: Dynamics>(&self, arm: &Arm, model: M, weights: Option<&Path>) -> Result<Checked, CompareError> {
         let model = with_weights(model.valid(), weights)?;
-        let cell = CellPlan { arm: *arm, train_size: 0, seed: 0 };
+        let cell = self.plan.recipe.cell(*arm, 0, 0);
         let local = self.small_turns(&model, arm.view, 0).expect("there is a sample at least");
         let summary = self.plan.arms.iter().find(|summary| summary.name == arm.name);
         Ok(Checked {
@@ -573,12 +581,7 @@ impl Systems {
 /// Motions, each turned at random about the centre it starts from.
 fn turned(motions: &[Motion]) -> Vec<Motion> {
     let turn = |(place, motion): (usize, &Motion)| {
-        let positions = &motion.start.positions;
-        let count = positions.len().max(1) as f64;
-        let centre: [f64; 3] = std::array::from_fn(|k| positions.iter().map(|x| x[k]).sum::<f64>() / count);
-        let rotation = Isometry::random_rotation(&mut stream(TASK_SEED, Purpose::Poses, place as u64));
-        let there = Isometry::translation(centre).expect("positions are finite");
-        motion.moved(&(there * rotation * there.inverse()))
+        turning::about_centre(motion, Isometry::random_rotation(&mut stream(TASK_SEED, Purpose::Poses, place as u64)))
     };
     motions.iter().enumerate().map(turn).collect()
 }

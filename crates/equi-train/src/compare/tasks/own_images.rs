@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::images::{ImageTrials, Shape, Source, augmentation, mirrored};
 use crate::compare::cell::Work;
-use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain};
+use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, Turning};
 use crate::compare::{
     ARMS, Arm, CellPlan, Checked, CompareError, Growth, Hyperparameters, Network, Plan, Preset, Recipe, Setting,
     Symmetry, Task, Trials, View, view,
@@ -289,19 +289,24 @@ impl Task for OwnImages {
             plan: plan.clone(),
             device: device.clone(),
         };
-        Ok(Box::new(OwnTrials { trials, own: self.own.clone() }))
+        Ok(Box::new(OwnTrials { trials, classes: self.test.classes.clone(), own: self.own.clone() }))
     }
 }
 
-/// Images in memory, and the user's arms.
+/// Images in memory, what their classes are called, and the user's arms.
 struct OwnTrials {
     trials: ImageTrials<Images>,
+    classes: Vec<String>,
     own: Vec<Arc<OwnArm>>,
 }
 
 impl Trials for OwnTrials {
     fn data_symmetry(&self) -> Result<Option<DataSymmetry>, CompareError> {
         self.trials.data_symmetry()
+    }
+
+    fn turning(&self) -> Option<Turning> {
+        Some(Turning::of_images(&self.trials.test, &self.classes))
     }
 
     fn check(&self, arm: &Arm, weights: Option<&Path>) -> Result<Checked, CompareError> {

@@ -1,0 +1,427 @@
+//! What trained networks say of a few test samples while these are turned once around, for a look at single answers:
+//! [`Results::turning`](super::results::Results::turning) has the samples, [`Cell::turning`](super::results::Cell::turning) the answers.
+//!
+//! The samples are the first of the test set, so nobody has chosen them for what they show. Only the networks of seed 0 with the
+//! most training samples are asked. Numbers are rounded, which keeps the files small.
+
+use burn::Tensor;
+use burn::tensor::Device;
+use equi_core::action::image::act;
+use equi_core::group::{Element, Isometry};
+use image::imageops::{FilterType, resize};
+use image::{ImageBuffer, Luma};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{CellPlan, Plan};
+use crate::data::Images;
+use crate::data::nbody::Motion;
+use crate::stop::Stop;
+
+/// Angles of a full turn, 7.5 degrees apart: quarter turns and eighths are among them.
+const STEPS: u32 = 48;
+/// Samples that are turned.
+const SAMPLES: usize = 6;
+/// Pixels of the widest image that is kept as it is; wider ones are kept smaller, since they are only looked at.
+const WIDEST: usize = 65;
+/// Classes whose probabilities are kept; more only if more of them are answers.
+const CLASSES: usize = 10;
+/// Decimals of probabilities: tenths of a percent.
+const DECIMALS: i32 = 3;
+/// Points of all samples together; of systems with more points fewer are turned, and none of systems with more than these.
+const POINTS: usize = 60;
+
+/// A few test samples, and the angles by which they are turned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Turning {
+    /// In degrees, counter-clockwise: of images about their middle, of points about the z axis through the mean of their positions.
+    pub angles: Vec<f64>,
+    /// The names of the classes, where they are not their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+    /// The samples as the test set has them, which is the angle 0.
+    pub samples: Vec<TurnedSample>,
+}
+
+/// A test sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum TurnedSample {
+    /// An image, for display: no larger than 65 pixels, in 256 levels.
+    Image {
+        /// Its place in the test set, from 0.
+        place: usize,
+        /// Its class.
+        label: usize,
+        /// Rows and columns of the image that networks are given.
+        size: [usize; 2],
+        /// Rows that are kept.
+        height: usize,
+        /// Columns that are kept.
+        width: usize,
+        /// The values of the levels 0 and 255. Zero, which is what lies outside an image, is between them.
+        range: [f64; 2],
+        /// `[height, width]`, row-major.
+        levels: Vec<u8>,
+    },
+    /// Points in space.
+    Points {
+        /// Its place in the test set, from 0.
+        place: usize,
+        /// `[points]`, if they have any.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        charges: Vec<f64>,
+        /// `[points, 3]`
+        start: Vec<[f64; 3]>,
+        /// `[points, 3]`, if they have any.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        velocities: Vec<[f64; 3]>,
+        /// The positions that are asked for, `[points, 3]`.
+        end: Vec<[f64; 3]>,
+    },
+}
+
+/// What a network says of one sample, angle by angle. A number that is not finite is `null` in the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TurnedAnswer {
+    /// Which class it is.
+    Classes {
+        /// The true class, all that are likeliest at some angle, and the likeliest of the others, up to ten: all, if there are no more.
+        classes: Vec<usize>,
+        /// `[angles, classes]`
+        #[serde(deserialize_with = "null_is_nan")]
+        probabilities: Vec<Vec<f64>>,
+    },
+    /// Where the points will be, for the sample as it is turned.
+    Positions {
+        /// `[angles, 3 points]`
+        #[serde(deserialize_with = "null_is_nan")]
+        positions: Vec<Vec<f64>>,
+    },
+}
+
+fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<f64>>, D::Error> {
+    let rows: Vec<Vec<Option<f64>>> = Deserialize::deserialize(deserializer)?;
+    let finite = |row: Vec<Option<f64>>| row.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect();
+    Ok(rows.into_iter().map(finite).collect())
+}
+
+impl Turning {
+    /// The first of these images, each class once before any comes twice, with the names of the classes if they have any.
+    pub(super) fn of_images(images: &Images, classes: &[String]) -> Self {
+        let samples = places(images.labels()).into_iter().map(|place| image_sample(images, place)).collect();
+        Self { angles: angles(), classes: classes.to_vec(), samples }
+    }
+
+    /// The first of these motions; none if they have too many points to be kept.
+    pub(super) fn of_motions(motions: &[Motion]) -> Option<Self> {
+        let few = first(motions);
+        let decimals = decimals(few);
+        let rounded = |points: &[[f64; 3]]| points.iter().map(|x| x.map(|x| round(x, decimals))).collect();
+        let sample = |(place, motion): (usize, &Motion)| TurnedSample::Points {
+            place,
+            charges: motion.start.charges.clone(),
+            start: rounded(&motion.start.positions),
+            velocities: rounded(&motion.start.velocities),
+            end: rounded(&motion.end),
+        };
+        let samples = few.iter().enumerate().map(sample).collect();
+        (!few.is_empty()).then(|| Self { angles: angles(), classes: Vec::new(), samples })
+    }
+}
+
+/// Whether the network of a cell is asked: that of seed 0 with the most training samples.
+fn is_asked(plan: &Plan, cell: &CellPlan) -> bool {
+    cell.seed == 0 && plan.recipe.sizes.iter().max() == Some(&cell.train_size)
+}
+
+fn angles() -> Vec<f64> {
+    (0..STEPS).map(|step| 360.0 * f64::from(step) / f64::from(STEPS)).collect()
+}
+
+/// `[samples][angles]`, of answers that are given for all samples at one step of the turn.
+fn around<A>(answers: impl Fn(u32) -> Option<Vec<A>>) -> Option<Vec<Vec<A>>> {
+    let mut of_samples: Vec<Vec<A>> = Vec::new();
+    for step in 0..STEPS {
+        for (sample, answer) in answers(step)?.into_iter().enumerate() {
+            match of_samples.get_mut(sample) {
+                Some(known) => known.push(answer),
+                None => of_samples.push(vec![answer]),
+            }
+        }
+    }
+    Some(of_samples)
+}
+
+/// What `answer`, which gives logits `[batch, classes]`, says of the samples of [`Turning::of_images`] as they are turned; nothing
+/// if this cell is not asked, and none if `stop` was raised before the last angle.
+pub(super) fn image_answers(
+    (plan, cell): (&Plan, &CellPlan),
+    images: &Images,
+    answer: impl Fn(Tensor<4>) -> Tensor<2>,
+    device: &Device,
+    stop: &Stop,
+) -> Option<Vec<TurnedAnswer>> {
+    if !is_asked(plan, cell) {
+        return Some(Vec::new());
+    }
+    let places = places(images.labels());
+    let (batch, _) = images.batch(&places, device);
+    let found = around(|step| {
+        if stop.is_raised() {
+            return None;
+        }
+        let logits = answer(act(&Element::turn(step, STEPS), batch.clone()));
+        let classes = logits.dims()[1];
+        let logits: Vec<f64> = logits.into_data().iter::<f64>().collect();
+        Some(logits.chunks(classes).map(softmax).collect())
+    })?;
+    let labels = places.iter().map(|&place| usize::from(images.labels()[place]));
+    Some(found.into_iter().zip(labels).map(|(probabilities, label)| likeliest(&probabilities, label)).collect())
+}
+
+/// What `predict` says of the samples of [`Turning::of_motions`] as they are turned; nothing if this cell is not asked, and none if
+/// `predict` gives none.
+pub(super) fn motion_answers(
+    (plan, cell): (&Plan, &CellPlan),
+    motions: &[Motion],
+    predict: impl Fn(&[Motion]) -> Option<Vec<Vec<[f64; 3]>>>,
+) -> Option<Vec<TurnedAnswer>> {
+    if !is_asked(plan, cell) {
+        return Some(Vec::new());
+    }
+    let few = first(motions);
+    let decimals = decimals(few);
+    // One step after the other, so that an arm that draws poses draws the same ones at every angle, those of its test.
+    let found = around(|step| {
+        let angle = 360.0 * f64::from(step) / f64::from(STEPS);
+        let rotation = Isometry::rotation([0.0, 0.0, 1.0], angle.to_radians()).expect("the axis has a direction");
+        let turned: Vec<Motion> = few.iter().map(|motion| about_centre(motion, rotation)).collect();
+        let rounded = |points: Vec<[f64; 3]>| points.concat().into_iter().map(|x| round(x, decimals)).collect();
+        Some(predict(&turned)?.into_iter().map(rounded).collect())
+    })?;
+    Some(found.into_iter().map(|positions| TurnedAnswer::Positions { positions }).collect())
+}
+
+/// A motion turned about the mean of the positions it starts from.
+pub(super) fn about_centre(motion: &Motion, rotation: Isometry) -> Motion {
+    let there = Isometry::translation(centre(&motion.start.positions)).expect("positions are finite");
+    motion.moved(&(there * rotation * there.inverse()))
+}
+
+/// The mean of positions, about which they are turned.
+pub fn centre(positions: &[[f64; 3]]) -> [f64; 3] {
+    let count = positions.len().max(1) as f64;
+    std::array::from_fn(|k| positions.iter().map(|x| x[k]).sum::<f64>() / count)
+}
+
+/// The places of the images that are turned: the first ones, each class once before any comes twice.
+fn places(labels: &[u8]) -> Vec<usize> {
+    let mut seen = [0usize; 256];
+    let mut places: Vec<(usize, usize)> = labels
+        .iter()
+        .enumerate()
+        .map(|(place, &label)| {
+            seen[usize::from(label)] += 1;
+            (seen[usize::from(label)], place)
+        })
+        .collect();
+    places.sort_unstable();
+    places.into_iter().take(SAMPLES).map(|(_, place)| place).collect()
+}
+
+/// The motions that are turned: the first ones, as many as can be kept.
+fn first(motions: &[Motion]) -> &[Motion] {
+    let points = motions.first().map_or(0, |motion| motion.end.len()).max(1);
+    &motions[..SAMPLES.min(POINTS / points).min(motions.len())]
+}
+
+/// An image for display.
+fn image_sample(images: &Images, place: usize) -> TurnedSample {
+    let (rows, columns) = (images.height(), images.width());
+    let (mut height, mut width, mut pixels) = (rows, columns, images.image(place).to_vec());
+    let longest = rows.max(columns);
+    if longest > WIDEST {
+        let scaled = |side: usize| (side * WIDEST).div_ceil(longest);
+        (height, width) = (scaled(rows), scaled(columns));
+        let image: ImageBuffer<Luma<f32>, _> =
+            ImageBuffer::from_raw(columns as u32, rows as u32, pixels).expect("an image has all its pixels");
+        pixels = resize(&image, width as u32, height as u32, FilterType::Triangle).into_raw();
+    }
+    let (low, high) = pixels.iter().fold((0f32, 0f32), |(low, high), &value| (low.min(value), high.max(value)));
+    // An image of zeros has levels of zero.
+    let (low, high) = (f64::from(low), f64::from(if high > low { high } else { low + 1.0 }));
+    let level = |value: f32| (255.0 * (f64::from(value) - low) / (high - low)).round() as u8;
+    TurnedSample::Image {
+        place,
+        label: usize::from(images.labels()[place]),
+        size: [rows, columns],
+        height,
+        width,
+        range: [low, high],
+        levels: pixels.into_iter().map(level).collect(),
+    }
+}
+
+fn softmax(logits: &[f64]) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let powers: Vec<f64> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}
+
+/// Of the probabilities `[angles][classes]` those of the true class, of the answers, and of the likeliest others.
+fn likeliest(probabilities: &[Vec<f64>], label: usize) -> TurnedAnswer {
+    let count = probabilities.first().map_or(0, Vec::len);
+    let most = |class: usize| probabilities.iter().map(|row| row[class]).fold(0.0, f64::max);
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by(|&a, &b| most(b).total_cmp(&most(a)));
+    let mut kept: Vec<usize> = probabilities.iter().filter_map(|row| place_of_largest(row)).chain([label]).collect();
+    kept.sort_unstable();
+    kept.dedup();
+    for class in order {
+        if kept.len() < CLASSES && !kept.contains(&class) {
+            kept.push(class);
+        }
+    }
+    kept.sort_unstable();
+    let row = |row: &Vec<f64>| kept.iter().map(|&class| round(row[class], DECIMALS)).collect();
+    TurnedAnswer::Classes { probabilities: probabilities.iter().map(row).collect(), classes: kept }
+}
+
+/// The place of the largest of these numbers, the first if there are several; none if one is not a number.
+pub fn place_of_largest(row: &[f64]) -> Option<usize> {
+    let larger = |best: usize, place: usize| if row[place] > row[best] { place } else { best };
+    row.iter().all(|value| !value.is_nan()).then(|| (0..row.len()).reduce(larger)).flatten()
+}
+
+/// Decimals that leave coordinates as large as these motions' five digits.
+fn decimals(motions: &[Motion]) -> i32 {
+    let coordinates = motions.iter().flat_map(|motion| motion.start.positions.iter().chain(&motion.end)).flatten();
+    let largest = coordinates.fold(f64::MIN_POSITIVE, |largest, x| largest.max(x.abs()));
+    (4 - largest.log10().floor() as i32).clamp(0, 12)
+}
+
+/// Rounded to this many decimals, without the sign of a zero.
+fn round(value: f64, decimals: i32) -> f64 {
+    let unit = 10f64.powi(decimals);
+    (value * unit).round() / unit + 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::nbody::NBody;
+
+    #[test]
+    fn the_first_of_every_class_come_before_the_second() {
+        assert_eq!(places(&[3, 3, 1, 3, 1, 2, 9]), [0, 2, 5, 6, 1, 4]);
+        assert_eq!(places(&[0, 1, 2, 3, 4, 5, 6]), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(places(&[7, 7]), [0, 1]);
+        assert!(places(&[]).is_empty());
+    }
+
+    #[test]
+    fn angles_go_once_around_and_contain_the_eighths() {
+        let angles = angles();
+        assert_eq!((angles.len(), angles[0], angles[1]), (48, 0.0, 7.5));
+        for eighth in 0..8 {
+            assert!(angles.contains(&(45.0 * f64::from(eighth))));
+        }
+    }
+
+    #[test]
+    fn images_are_kept_in_levels_that_know_where_zero_is() {
+        let pixels = vec![-0.5, 0.0, 1.5, 0.5];
+        let images = Images::new(pixels, vec![4], 2, 2).unwrap();
+        let Turning { samples, classes, .. } = Turning::of_images(&images, &[]);
+        assert!(classes.is_empty());
+        let TurnedSample::Image { place: 0, label: 4, size: [2, 2], height: 2, width: 2, range, levels } = &samples[0]
+        else {
+            panic!("{samples:?}")
+        };
+        assert_eq!((range, &levels[..]), (&[-0.5, 1.5], &[0, 64, 255, 128][..]));
+        let dark = Images::new(vec![0.0; 9], vec![0], 3, 3).unwrap();
+        let TurnedSample::Image { range, levels, .. } = image_sample(&dark, 0) else { panic!("an image") };
+        assert_eq!((range, levels), ([0.0, 1.0], vec![0; 9]));
+    }
+
+    #[test]
+    fn wide_images_are_kept_smaller() {
+        let pixels = (0..257 * 257).map(|at| f32::from(at % 257 > 128)).collect();
+        let images = Images::new(pixels, vec![0], 257, 257).unwrap();
+        let TurnedSample::Image { size, height, width, levels, .. } = image_sample(&images, 0) else {
+            panic!("an image")
+        };
+        assert_eq!((size, height, width, levels.len()), ([257, 257], 65, 65, 65 * 65));
+        assert_eq!((levels[0], levels[64]), (0, 255), "left is dark, right is bright");
+    }
+
+    #[test]
+    fn all_of_few_classes_are_kept_and_the_likeliest_of_many() {
+        let rows = vec![vec![0.0123, 0.9, 0.0877], vec![0.5, 0.25, 0.25]];
+        let TurnedAnswer::Classes { classes, probabilities } = likeliest(&rows, 2) else { panic!("classes") };
+        assert_eq!(classes, [0, 1, 2]);
+        assert_eq!(probabilities, [[0.012, 0.9, 0.088], [0.5, 0.25, 0.25]]);
+        // Class `k` of 50 is likeliest at angle `k` of the first 12.
+        let peak =
+            |angle: usize| (0..50).map(|class| if class == angle { 0.5 } else { class as f64 / 2500.0 }).collect();
+        let rows: Vec<Vec<f64>> = (0..12).map(peak).collect();
+        let TurnedAnswer::Classes { classes, .. } = likeliest(&rows, 30) else { panic!("classes") };
+        assert_eq!(classes, (0..12).chain([30]).collect::<Vec<_>>(), "answers and the truth, however many");
+        let TurnedAnswer::Classes { classes, .. } = likeliest(&rows[..2], 30) else { panic!("classes") };
+        assert_eq!(classes, [0, 1, 30, 43, 44, 45, 46, 47, 48, 49]);
+    }
+
+    #[test]
+    fn rounding_keeps_what_is_not_finite_and_no_sign_of_zero() {
+        assert_eq!([round(0.12349, 3), round(-2.5e-9, 4), round(12.0, 2)], [0.123, 0.0, 12.0]);
+        assert!(round(-1e-9, 3).is_sign_positive() && round(f64::NAN, 3).is_nan());
+        assert_eq!(place_of_largest(&[0.2, 0.4, 0.4]), Some(1));
+        assert_eq!((place_of_largest(&[f64::NAN, 0.4]), place_of_largest(&[])), (None, None));
+    }
+
+    #[test]
+    fn broken_answers_are_read_back_as_such() {
+        let answers = [
+            TurnedAnswer::Classes { classes: vec![1, 4], probabilities: vec![vec![0.25, 0.75], vec![f64::NAN; 2]] },
+            TurnedAnswer::Positions { positions: vec![vec![1.5, f64::INFINITY, -2.0]] },
+        ];
+        let text = serde_json::to_string(&answers).unwrap();
+        let back: Vec<TurnedAnswer> = serde_json::from_str(&text).unwrap();
+        let TurnedAnswer::Classes { classes, probabilities } = &back[0] else { panic!("{text}") };
+        assert_eq!((&classes[..], &probabilities[0][..]), (&[1, 4][..], &[0.25, 0.75][..]));
+        assert!(probabilities[1][0].is_nan());
+        let TurnedAnswer::Positions { positions } = &back[1] else { panic!("{text}") };
+        assert!(positions[0][0] == 1.5 && positions[0][1].is_nan());
+        assert_eq!(serde_json::to_string(&back).unwrap(), text);
+    }
+
+    #[test]
+    fn motions_turn_about_their_centre_and_large_systems_are_left_out() {
+        let motions = NBody::new(0).test(8).unwrap();
+        let quarter = Isometry::rotation([0.0, 0.0, 1.0], std::f64::consts::FRAC_PI_2).unwrap();
+        let turned = about_centre(&motions[0], quarter);
+        let (before, after) = (centre(&motions[0].start.positions), centre(&turned.start.positions));
+        for k in 0..3 {
+            assert!((before[k] - after[k]).abs() < 1e-12);
+        }
+        let [x, y, z] = motions[0].end[0];
+        let expected = [before[0] - (y - before[1]), before[1] + (x - before[0]), z];
+        for (found, expected) in turned.end[0].iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "counter-clockwise, seen from above");
+        }
+        assert_eq!(Turning::of_motions(&motions).unwrap().samples.len(), SAMPLES);
+        let crowd = |count: usize| {
+            let mut motion = motions[0].clone();
+            let repeat = |points: &[[f64; 3]]| points.iter().copied().cycle().take(count).collect::<Vec<_>>();
+            motion.start.charges = vec![1.0; count];
+            motion.start.velocities = repeat(&motion.start.velocities);
+            motion.start.positions = repeat(&motion.start.positions);
+            motion.end = repeat(&motion.end);
+            vec![motion; 8]
+        };
+        assert_eq!(Turning::of_motions(&crowd(20)).unwrap().samples.len(), 3);
+        assert_eq!(Turning::of_motions(&crowd(61)), None);
+    }
+}
