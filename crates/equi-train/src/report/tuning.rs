@@ -23,7 +23,7 @@ pub(super) fn tuning(page: &mut String, results: &Results, name: &str) -> std::f
         sentence(tuning)
     )?;
     for arm in &tuning.arms {
-        write!(page, "<details><summary>{}{}: all trials</summary>\n", key(results, &arm.arm), escape(&arm.arm))?;
+        writeln!(page, "<details><summary>{}{}: all trials</summary>", key(results, &arm.arm), escape(&arm.arm))?;
         head(page, "trial")?;
         for (place, tried) in arm.trials.iter().enumerate() {
             let mark = if place == arm.chosen { ", chosen" } else { "" };
