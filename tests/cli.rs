@@ -458,7 +458,7 @@ fn networks_on_points_are_checked_layer_by_layer() {
         }
     }
     let page = fs::read_to_string(out.join("report.html")).expect("a report");
-    assert!(page.contains("Layer by layer") && !page.contains("resampling"), "a page of points");
+    assert!(page.contains("Layer by layer") && !page.contains("resampled,<br>alone"), "a page of points");
 
     let check = |options: &[&str]| {
         let mut command = equi(&["check", "nbody", "--device", "flex"]);

@@ -180,7 +180,7 @@ mod tests {
         assert!(still.relative < 3e-4 && still.input > 0.5, "{still:?}");
         let blown = turned(0.1);
         // A constant vector turns about the other two axes.
-        assert!(blown.axes[0] < 3e-4 && blown.axes[1] > 5e-3 && blown.axes[2] > 5e-3, "{blown:?}");
+        assert!(blown.axes[0] < 3e-4 && blown.axes[1] > 2e-3 && blown.axes[2] > 2e-3, "{blown:?}");
         assert!((blown.axes[1] / blown.axes[2] - 1.0).abs() < 0.05, "{blown:?}");
         assert!(small_turns(straight_on, &[], &device).is_none());
     }

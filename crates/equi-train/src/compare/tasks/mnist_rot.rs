@@ -94,12 +94,12 @@ impl Task for MnistRot {
             },
             Preset::Quick => recipe,
             Preset::Standard => Recipe {
-                sizes: vec![100, 400, 1600, 6400],
+                sizes: vec![100, 300, 1000, 3000, 10_000],
                 seeds: 5,
-                test_size: 10_000,
-                steps_per_100: 300,
-                epochs: 20,
-                batch_size: 64,
+                test_size: 5000,
+                steps_per_100: 150,
+                epochs: 15,
+                tuning_trials: 6,
                 ..recipe
             },
             Preset::Paper => Recipe {
@@ -109,6 +109,7 @@ impl Task for MnistRot {
                 steps_per_100: 1000,
                 epochs: 40,
                 batch_size: 64,
+                tuning_trials: 16,
                 ..recipe
             },
         }

@@ -278,11 +278,11 @@ impl Task for NBody {
             },
             Preset::Quick => recipe,
             Preset::Standard => Recipe {
-                sizes: vec![100, 200, 400, 800, 1600, 3200],
-                seeds: 3,
-                steps_per_100: 500,
-                epochs: 40,
+                sizes: vec![100, 250, 600, 1500, 4000],
+                seeds: 5,
+                epochs: 30,
                 validation_size: 2000,
+                tuning_trials: 6,
                 ..recipe
             },
             Preset::Paper => Recipe {
@@ -661,6 +661,12 @@ mod tests {
                     // Rounding in f32, through up to four layers.
                     assert!(if exact { error < 1e-5 } else { error > 1e-3 }, "{cell}: {error}");
                 }
+                // That of a difference quotient.
+                assert!(!exact || errors.small_turns.unwrap() < 1e-3, "{cell}: {errors:?}");
+                let told = cell.arm.view == View::AsIs && cell.arm.network != Network::Linear;
+                assert_eq!(done.layers.is_empty(), !told, "{cell}");
+                let worst = done.layers.iter().filter_map(|layer| layer.exact).fold(0.0, f64::max);
+                assert!(!told || (worst < 1e-3) == exact, "{cell}: {:?}", done.layers);
                 let poses = done.poses.unwrap();
                 let value = done.value().unwrap();
                 assert_eq!(poses.canonical, value, "the test set is no larger than what is posed");

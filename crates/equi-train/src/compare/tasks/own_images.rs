@@ -233,8 +233,13 @@ impl Task for OwnImages {
         let (seeds, steps_per_100, epochs, batch_size) = match preset {
             Preset::Smoke => (1, 17, 4, 8),
             Preset::Quick => (2, 120, 10, 32),
-            Preset::Standard => (5, 300, 20, 64),
+            Preset::Standard => (5, 150, 15, 32),
             Preset::Paper => (5, 1000, 40, 64),
+        };
+        let tuning_trials = match preset {
+            Preset::Smoke | Preset::Quick => 0,
+            Preset::Standard => 6,
+            Preset::Paper => 16,
         };
         if preset == Preset::Smoke {
             sizes.truncate(1);
@@ -255,7 +260,7 @@ impl Task for OwnImages {
             weight_average: None,
             validation_one_in: 5,
             validation_size: 0,
-            tuning_trials: 0,
+            tuning_trials,
         }
     }
 
