@@ -97,8 +97,6 @@ impl Task for MnistRot {
                 sizes: vec![100, 300, 1000, 3000, 10_000],
                 seeds: 5,
                 test_size: 5000,
-                steps_per_100: 150,
-                epochs: 15,
                 tuning_trials: 6,
                 ..recipe
             },

@@ -233,7 +233,7 @@ impl Task for OwnImages {
         let (seeds, steps_per_100, epochs, batch_size) = match preset {
             Preset::Smoke => (1, 17, 4, 8),
             Preset::Quick => (2, 120, 10, 32),
-            Preset::Standard => (5, 150, 15, 32),
+            Preset::Standard => (5, 120, 10, 32),
             Preset::Paper => (5, 1000, 40, 64),
         };
         let tuning_trials = match preset {
