@@ -123,7 +123,7 @@ fn own_images_are_compared() {
     fails(&check(folder.path(), &["--samples", "0"]), 2, &["--samples"]);
     let four = check(folder.path(), &["--samples", "4"]);
     assert!(String::from_utf8_lossy(&four.stdout).contains("4 test images"));
-    fails(&check(folder.path(), &["--data", "elsewhere"]), 2, &["--data: shapes.toml says where its images are"]);
+    fails(&check(folder.path(), &["--data", "elsewhere"]), 2, &["--data: shapes.toml says where its data are"]);
     fails(&check(folder.path(), &["--arm", "magic"]), 2, &["no arm `magic`"]);
 
     // What the command says goes before what the file says.

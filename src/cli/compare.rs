@@ -18,7 +18,7 @@ use super::{Failure, Outcome, print};
 #[derive(Debug, Args)]
 #[command(after_help = contestants())]
 pub struct Compare {
-    /// What to compare on: mnist-rot, nbody, or a TOML file that describes images of your own
+    /// What to compare on: mnist-rot, nbody, or a TOML file that describes images or points of your own
     task: String,
     /// How much work: quick (minutes on two cores), standard, paper; smoke is for tests, its numbers mean nothing
     /// [default: quick]
@@ -132,7 +132,7 @@ fn contestants() -> String {
          Exit codes:\n  0    finished, and every network was trained\n  1    it could not be done\n  2    the command \
          line means nothing\n  {DIVERGED}    finished and written, but networks diverged and are left out\n  {INTERRUPTED}  \
          interrupted; --resume goes on",
-        "FILE.toml", "images of your own: docs/own-data.md says what is in the file"
+        "FILE.toml", "images or points of your own: docs/own-data.md says what is in the file"
     )
 }
 

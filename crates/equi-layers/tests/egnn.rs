@@ -86,6 +86,61 @@ fn options_that_mean_nothing_are_refused() {
     assert!(RadialFieldConfig::new(8).with_layers(0).init(&device).is_err());
 }
 
+/// Points that are not in a line, with velocities.
+fn moving(device: &Device) -> (Graph, Points) {
+    let graph = Graph::batch(&[EdgeList::complete(3).unwrap(), EdgeList::complete(2).unwrap()], device).unwrap();
+    let numbers = |seed: usize| -> Tensor<2> {
+        let values: Vec<f32> = (0..15).map(|i| ((i * i * 7 + seed * i + seed) % 101) as f32 / 50.0 - 1.0).collect();
+        Tensor::from_data(TensorData::new(values, [5, 3]), device)
+    };
+    (graph, Points::new(Tensor::ones([5, 1], device), numbers(3)).with_velocities(numbers(4)))
+}
+
+fn size(tensor: Tensor<2>) -> f64 {
+    largest([tensor])
+}
+
+#[test]
+fn shifts_are_new_less_old_positions() {
+    let device = Device::flex();
+    let (graph, points) = moving(&device);
+    let still = Points { velocities: None, ..points.clone() };
+    let config = EgnnConfig::new(1, 8).with_layers(3).with_seed(1);
+    for (config, points) in [(config.clone().with_velocity(), points.clone()), (config.clone(), still.clone())] {
+        let egnn = config.init(&device).unwrap();
+        let shifts = egnn.shifts(&graph, points.clone(), None);
+        let moved = egnn.positions(&graph, points.clone(), None) - points.positions.clone();
+        // Positions of size 1 are rounded to f32 in every layer.
+        assert!(size(shifts.clone() - moved) < 1e-6 && size(shifts) > 1e-5);
+        // Far away the shifts are those of the same differences, which are rounded to a millionth.
+        let far = Points { positions: points.positions.clone() + 64.0, ..points.clone() };
+        let (here, there) = (egnn.shifts(&graph, points, None), egnn.shifts(&graph, far, None));
+        assert!(size(here.clone() - there) < 1e-4 * size(here));
+    }
+    let egnn = config.invariant().init(&device).unwrap();
+    assert_eq!(size(egnn.shifts(&graph, still, None)), 0.0);
+}
+
+#[test]
+fn a_network_on_coordinates_gives_features_and_does_without_velocities() {
+    let device = Device::flex();
+    let (graph, points) = moving(&device);
+    let config = RawGnnConfig::new(1, 8).with_seed(1);
+    let shift = config.init(&device).unwrap();
+    let moved = shift.positions(&graph, points.clone(), None) - shift.forward(&graph, points.clone(), None);
+    assert!(size(moved - points.positions.clone()) < 1e-6);
+    let features = config.clone().with_out_features(2).without_velocities().init(&device).unwrap();
+    let still = Points { velocities: None, ..points };
+    assert_eq!(features.forward(&graph, still, None).dims(), [5, 2]);
+    assert!(config.clone().with_out_features(0).init(&device).is_err());
+    // Configurations from before there were these options.
+    let old: RawGnnConfig = serde_json::from_str(
+        r#"{"in_features": 1, "hidden": 8, "edge_features": 0, "layers": 4, "dimensions": 3, "seed": 1}"#,
+    )
+    .unwrap();
+    assert_eq!(old, config);
+}
+
 #[test]
 #[should_panic(expected = "this network takes features of edges [6, 2]; none were given")]
 fn missing_edge_features_are_named() {

@@ -26,14 +26,56 @@ pub struct RawGnnConfig {
     pub layers: usize,
     /// Coordinates of a position and of a velocity.
     pub dimensions: usize,
+    /// Whether nodes have velocities.
+    #[serde(default = "given")]
+    pub velocities: bool,
+    /// Features of a node in the output; none for a shift of its position.
+    #[serde(default)]
+    pub out_features: Option<usize>,
     /// Seed of the weights; none for the random numbers of the device.
     pub seed: Option<u64>,
 }
 
+/// What configurations without the field mean.
+fn given() -> bool {
+    true
+}
+
 impl RawGnnConfig {
-    /// Four layers in three dimensions.
+    /// Four layers in three dimensions, for nodes with velocities whose positions it shifts.
     pub fn new(in_features: usize, hidden: usize) -> Self {
-        Self { in_features, hidden, edge_features: 0, layers: 4, dimensions: 3, seed: None }
+        Self {
+            in_features,
+            hidden,
+            edge_features: 0,
+            layers: 4,
+            dimensions: 3,
+            velocities: true,
+            out_features: None,
+            seed: None,
+        }
+    }
+
+    /// The same for nodes without velocities.
+    pub fn without_velocities(mut self) -> Self {
+        self.velocities = false;
+        self
+    }
+
+    /// The same with features of nodes as its output, which no position is added to.
+    pub fn with_out_features(mut self, out_features: usize) -> Self {
+        self.out_features = Some(out_features);
+        self
+    }
+
+    /// What a node is embedded from.
+    pub fn inputs(&self) -> usize {
+        self.in_features + self.dimensions * if self.velocities { 2 } else { 1 }
+    }
+
+    /// Numbers of a node in the output.
+    pub fn outputs(&self) -> usize {
+        self.out_features.unwrap_or(self.dimensions)
     }
 
     /// The same with features of edges.
@@ -57,15 +99,20 @@ impl RawGnnConfig {
     /// Builds the network.
     ///
     /// # Errors
-    /// [`LayerError::InvalidConfig`] for a width, a number of layers or of dimensions of zero.
+    /// [`LayerError::InvalidConfig`] for a width, a number of layers, of dimensions or of features of the output of zero.
     pub fn init(&self, options: impl Into<TensorCreationOptions>) -> Result<RawGnn> {
-        for (name, value) in [("hidden", self.hidden), ("layers", self.layers), ("dimensions", self.dimensions)] {
+        for (name, value) in [
+            ("hidden", self.hidden),
+            ("layers", self.layers),
+            ("dimensions", self.dimensions),
+            ("out_features", self.outputs()),
+        ] {
             if value == 0 {
                 return Err(LayerError::InvalidConfig(format!("{name} is 0 and must be at least 1")));
             }
         }
         let mut weights = Weights::new(self.seed, options);
-        let (hidden, inputs) = (self.hidden, self.in_features + 2 * self.dimensions);
+        let (hidden, inputs) = (self.hidden, self.inputs());
         let edge_inputs = 2 * hidden + self.edge_features;
         let embedding = weights.linear(inputs, hidden, inputs, true);
         let layers = (0..self.layers)
@@ -84,10 +131,11 @@ impl RawGnnConfig {
             embedding,
             layers,
             decoder_input: weights.linear(hidden, hidden, hidden, true),
-            decoder_output: weights.linear(hidden, self.dimensions, hidden, true),
+            decoder_output: weights.linear(hidden, self.outputs(), hidden, true),
             in_features: self.in_features,
             edge_channels: self.edge_features,
             dimensions: self.dimensions,
+            velocities: self.velocities,
         })
     }
 }
@@ -114,6 +162,7 @@ pub struct RawGnn {
     in_features: usize,
     edge_channels: usize,
     dimensions: usize,
+    velocities: bool,
 }
 
 /// One layer of a [`RawGnn`], its linear maps in parts as in [`EgnnLayer`](super::EgnnLayer).
@@ -160,7 +209,7 @@ impl RawGnnLayer {
 }
 
 impl RawGnn {
-    /// The new positions. `edges` are the features of the edges in the order of the graph.
+    /// The new positions, for a network whose output is a shift of them. `edges` are the features of the edges in the order of the graph.
     ///
     /// # Shapes
     /// - `edges`: `[edges, edge_features]`
@@ -169,14 +218,25 @@ impl RawGnn {
     /// # Panics
     /// If a shape is not the one that the options and the graph ask for.
     pub fn positions(&self, graph: &Graph, points: Points, edges: Option<Tensor<2>>) -> Tensor<2> {
+        points.positions.clone() + self.forward(graph, points, edges)
+    }
+
+    /// The output by itself, `phi_x(h_i)`: features of the nodes, or the shifts of their positions.
+    ///
+    /// # Shapes
+    /// - `edges`: `[edges, edge_features]`
+    /// - output: `[nodes, out_features]`, or `[nodes, dimensions]`
+    ///
+    /// # Panics
+    /// If a shape is not the one that the options and the graph ask for.
+    pub fn forward(&self, graph: &Graph, points: Points, edges: Option<Tensor<2>>) -> Tensor<2> {
         check("positions", Some(&points.positions), graph.nodes(), self.dimensions);
         check("features of edges", edges.as_ref(), graph.edges(), self.edge_channels);
-        let positions = points.positions.clone();
         let mut features = self.embed(points);
         for layer in &self.layers {
             features = layer.forward(graph, features, edges.as_ref());
         }
-        positions + self.decode(features)
+        self.decode(features)
     }
 
     /// The features before the first layer, `[nodes, hidden]`.
@@ -187,12 +247,12 @@ impl RawGnn {
         let [nodes, _] = points.positions.dims();
         check("features of nodes", Some(&points.features), nodes, self.in_features);
         check("positions", Some(&points.positions), nodes, self.dimensions);
-        check("velocities", points.velocities.as_ref(), nodes, self.dimensions);
-        let velocities = points.velocities.expect("checked above");
-        self.embedding.forward(Tensor::cat(vec![points.features, points.positions, velocities], 1))
+        check("velocities", points.velocities.as_ref(), nodes, if self.velocities { self.dimensions } else { 0 });
+        let input = [points.features, points.positions].into_iter().chain(points.velocities).collect();
+        self.embedding.forward(Tensor::cat(input, 1))
     }
 
-    /// The shifts of the positions, `[nodes, dimensions]`, from the features after the last layer.
+    /// The output, features of the nodes or shifts of their positions, from the features after the last layer.
     pub fn decode(&self, features: Tensor<2>) -> Tensor<2> {
         self.decoder_output.forward(linear_silu(&self.decoder_input, features))
     }

@@ -119,7 +119,7 @@ pub fn check(request: &CheckRequest) -> Result<Checked, CompareError> {
     let of = &request.of;
     if of.task.ends_with(".toml") {
         let (task, of) = from_file(of)?;
-        return check_on(&task, &CheckRequest { of, ..request.clone() });
+        return check_on(task.as_ref(), &CheckRequest { of, ..request.clone() });
     }
     check_on(known_task(&of.task)?, request)
 }

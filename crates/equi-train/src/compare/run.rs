@@ -43,7 +43,7 @@ pub struct Study {
 pub fn compare(request: &Request, stop: &Stop) -> Result<Study, CompareError> {
     if Path::new(&request.task).extension().is_some_and(|extension| extension == "toml") {
         let (task, request) = from_file(request)?;
-        return compare_on(&task, &request, stop);
+        return compare_on(task.as_ref(), &request, stop);
     }
     compare_on(known_task(&request.task)?, request, stop)
 }

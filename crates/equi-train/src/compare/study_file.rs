@@ -1,7 +1,7 @@
 //! Studies of the user's own data, described in a TOML file.
 //!
 //! ```toml
-//! [images]                  # the data
+//! [images]                  # the data, or [points] below
 //! train = "leaves/train"    # a folder with a folder of images for each class, or an .npz file with `images` and `labels`
 //! test = "leaves/test"
 //! side = 33                 # optional: all images are scaled to this many pixels
@@ -18,6 +18,15 @@
 //! tune = 8
 //! ```
 //!
+//! ```toml
+//! [points]                  # samples of points in space
+//! train = "train.xyz"       # an .xyz, .extxyz or .npz file
+//! test = "test.xyz"
+//! target = "energy"         # what is predicted: a property of every sample, or vectors of its points
+//! radius = 5.0              # optional: which points hear of each other; all, if they are few
+//! # neighbours = 12         # optional, instead
+//! ```
+//!
 //! Paths are relative to the file. The task has the file's name.
 
 use std::fs;
@@ -27,13 +36,15 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::tasks::OwnImages;
+use super::tasks::{OwnImages, OwnPoints};
 use super::{ARMS, CompareError, MatchBy, Preset, Request, Task};
+use crate::data::points::Neighbourhood;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StudyFile {
-    images: ImageFiles,
+    images: Option<Spanned<ImageFiles>>,
+    points: Option<Spanned<PointFiles>>,
     #[serde(default)]
     study: Options,
 }
@@ -44,6 +55,16 @@ struct ImageFiles {
     train: Spanned<PathBuf>,
     test: Spanned<PathBuf>,
     side: Option<Spanned<usize>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PointFiles {
+    train: Spanned<PathBuf>,
+    test: Spanned<PathBuf>,
+    target: String,
+    radius: Option<Spanned<f64>>,
+    neighbours: Option<Spanned<usize>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -69,11 +90,11 @@ const SIDES: std::ops::RangeInclusive<usize> = 9..=257;
 /// # Errors
 ///
 /// [`CompareError::Request`] with the line at fault; [`CompareError::Data`] for images that cannot be used.
-pub(super) fn from_file(request: &Request) -> Result<(OwnImages, Request), CompareError> {
+pub(super) fn from_file(request: &Request) -> Result<(Box<dyn Task>, Request), CompareError> {
     let path = Path::new(&request.task);
     if request.data.is_some() {
         return Err(CompareError::Request(format!(
-            "--data: {} says where its images are; leave the option out",
+            "--data: {} says where its data are; leave the option out",
             path.display()
         )));
     }
@@ -86,12 +107,7 @@ pub(super) fn from_file(request: &Request) -> Result<(OwnImages, Request), Compa
         let shown = text.lines().nth(line).unwrap_or_default();
         CompareError::Request(format!("{}, line {}: {message}\n  | {shown}", path.display(), line + 1))
     };
-    let StudyFile { images, study } = file;
-    if let Some(side) = images.side.as_ref().filter(|side| !SIDES.contains(side.get_ref())) {
-        let message =
-            format!("a side of {} pixels is not possible; give {} to {}", side.get_ref(), SIDES.start(), SIDES.end());
-        return Err(file_at(side.span(), message));
-    }
+    let StudyFile { images, points, study } = file;
     let beside = |given: &Spanned<PathBuf>| -> Result<PathBuf, CompareError> {
         let found = path.parent().unwrap_or(Path::new("")).join(given.get_ref());
         if found.exists() {
@@ -100,16 +116,42 @@ pub(super) fn from_file(request: &Request) -> Result<(OwnImages, Request), Compa
             Err(file_at(given.span(), format!("{} does not exist", found.display())))
         }
     };
-    let (train, test) = (beside(&images.train)?, beside(&images.test)?);
     let name = path.file_stem().map_or_else(|| "own".to_string(), |name| name.to_string_lossy().into_owned());
-    check(&study, file_at)?;
-    let task = OwnImages::read(&name, &train, &test, images.side.map(Spanned::into_inner))?;
+    let (task, what): (Box<dyn Task>, _) = match (images, points) {
+        (Some(images), None) => {
+            let ImageFiles { train, test, side } = images.into_inner();
+            if let Some(side) = side.as_ref().filter(|side| !SIDES.contains(side.get_ref())) {
+                let [least, most] = [SIDES.start(), SIDES.end()];
+                let message = format!("a side of {} pixels is not possible; give {least} to {most}", side.get_ref());
+                return Err(file_at(side.span(), message));
+            }
+            let (train, test) = (beside(&train)?, beside(&test)?);
+            check(&study, file_at)?;
+            (Box::new(OwnImages::read(&name, &train, &test, side.map(Spanned::into_inner))?), "images")
+        }
+        (None, Some(points)) => {
+            let PointFiles { train, test, target, radius, neighbours } = points.into_inner();
+            let neighbourhood = neighbourhood(radius, neighbours, file_at)?;
+            let (train, test) = (beside(&train)?, beside(&test)?);
+            check(&study, file_at)?;
+            planar_only(&study, file_at)?;
+            (Box::new(OwnPoints::read(&name, &train, &test, &target, neighbourhood)?), "samples")
+        }
+        (Some(_), Some(points)) => {
+            let message = "a study is one of images or one of points: take out [images] or [points]".to_string();
+            return Err(file_at(points.span(), message));
+        }
+        (None, None) => {
+            let message = "there is neither [images] nor [points], which say where the data are".to_string();
+            return Err(file_at(0..0, message));
+        }
+    };
     let (_, most) = task.train_sizes();
     if let Some(sizes) = &study.sizes
         && request.sizes.is_none()
         && let Some(size) = sizes.get_ref().iter().find(|&&size| size > most)
     {
-        return Err(file_at(sizes.span(), format!("{size} training images were asked for, and there are {most}")));
+        return Err(file_at(sizes.span(), format!("{size} training {what} were asked for, and there are {most}")));
     }
     let request = Request {
         task: request.task.clone(),
@@ -125,6 +167,45 @@ pub(super) fn from_file(request: &Request) -> Result<(OwnImages, Request), Compa
         ..request.clone()
     };
     Ok((task, request))
+}
+
+/// Which points hear of each other.
+fn neighbourhood(
+    radius: Option<Spanned<f64>>,
+    neighbours: Option<Spanned<usize>>,
+    at: impl Fn(Range<usize>, String) -> CompareError,
+) -> Result<Neighbourhood, CompareError> {
+    match (radius, neighbours) {
+        (None, None) => Ok(Neighbourhood::All),
+        (Some(_), Some(neighbours)) => {
+            Err(at(neighbours.span(), "a radius or a number of neighbours, not both: take out one of them".to_string()))
+        }
+        (Some(radius), None) if radius.get_ref().is_finite() && *radius.get_ref() > 0.0 => {
+            Ok(Neighbourhood::Within(radius.into_inner()))
+        }
+        (Some(radius), None) => {
+            let message = format!("a radius of {} is not possible; give a positive number", radius.get_ref());
+            Err(at(radius.span(), message))
+        }
+        (None, Some(neighbours)) if *neighbours.get_ref() == 0 => {
+            Err(at(neighbours.span(), "points with 0 neighbours see nothing; give 1 or more".to_string()))
+        }
+        (None, Some(neighbours)) => Ok(Neighbourhood::Nearest(neighbours.into_inner())),
+    }
+}
+
+/// Refuses what has a meaning for images only.
+fn planar_only(study: &Options, at: impl Fn(Range<usize>, String) -> CompareError) -> Result<(), CompareError> {
+    let given =
+        [("group", study.group.as_ref().map(Spanned::span)), ("flips", study.flips.as_ref().map(Spanned::span))];
+    match given.into_iter().find_map(|(name, span)| span.map(|span| (name, span))) {
+        Some((name, span)) => {
+            let message =
+                format!("points have all symmetries of space: there is no `{name}` to choose, so leave it out");
+            Err(at(span, message))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Refuses impossible values where they stand; the options of the command are checked elsewhere.

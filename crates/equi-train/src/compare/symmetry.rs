@@ -125,6 +125,8 @@ pub mod features {
     use rand::RngExt;
 
     use crate::data::nbody::Motion;
+    use crate::data::points::PointSystem;
+    use crate::data::spatial::Spatial;
     use crate::seed::{Purpose, stream};
 
     /// Radii of the rings, in halves of the side.
@@ -133,6 +135,8 @@ pub mod features {
     const WIDTH: f64 = 1.5;
     /// Orders of the harmonics.
     const ORDERS: [i32; 4] = [1, 2, 3, 4];
+    /// Features of points that are looked at, at most.
+    const FEATURES: usize = 6;
 
     /// The circular harmonics of an image on rings, `sum_p image(p) w(|p|) exp(-i m phi(p))`, turned by a random angle if `moved`:
     /// a turn by `theta` multiplies them by `exp(-i m theta)`, and touches no pixel.
@@ -161,16 +165,33 @@ pub mod features {
     /// Moments of positions about their centre, of velocities and of charges, up to the second, turned and mirrored at random if
     /// `moved`.
     pub fn motion(motion: &Motion, place: usize, moved: bool) -> Vec<f64> {
-        let g = Isometry::random_orthogonal(&mut stream(0, Purpose::Symmetry, place as u64));
-        let motion = if moved { motion.moved(&g) } else { motion.clone() };
-        let (x, v, q) = (&motion.start.positions, &motion.start.velocities, &motion.start.charges);
+        let motion = if moved { motion.moved(&random(place)) } else { motion.clone() };
+        let charges: Vec<&[f64]> = motion.start.charges.iter().map(std::slice::from_ref).collect();
+        moments(&motion.start.positions, &motion.start.velocities, &charges)
+    }
+
+    /// The same for points with features, of which the first [`FEATURES`] count, in the place of charges.
+    pub fn system(system: &PointSystem, place: usize, moved: bool) -> Vec<f64> {
+        let system = if moved { system.moved(&random(place)) } else { system.clone() };
+        let features: Vec<&[f64]> = system.features.iter().map(|row| &row[..row.len().min(FEATURES)]).collect();
+        moments(&system.positions, system.velocities.as_deref().unwrap_or(&[]), &features)
+    }
+
+    fn random(place: usize) -> Isometry {
+        Isometry::random_orthogonal(&mut stream(0, Purpose::Symmetry, place as u64))
+    }
+
+    /// Moments of positions `x`, velocities `v`, which may be none, and invariant numbers `q` of the points.
+    fn moments(x: &[[f64; 3]], v: &[[f64; 3]], q: &[&[f64]]) -> Vec<f64> {
         let count = x.len().max(1) as f64;
         let centre: [f64; 3] = std::array::from_fn(|k| x.iter().map(|x| x[k]).sum::<f64>() / count);
         let centred: Vec<[f64; 3]> = x.iter().map(|x| std::array::from_fn(|k| x[k] - centre[k])).collect();
         let mut found = Vec::new();
         for k in 0..3 {
             found.push(v.iter().map(|v| v[k]).sum());
-            found.push(q.iter().zip(&centred).map(|(q, x)| q * x[k]).sum());
+            for channel in 0..q.first().map_or(0, |row| row.len()) {
+                found.push(q.iter().zip(&centred).map(|(q, x)| q[channel] * x[k]).sum());
+            }
             found.push(centred.iter().map(|x| x[k].powi(3)).sum());
             for l in 0..3 {
                 found.push(centred.iter().zip(v).map(|(x, v)| x[k] * v[l]).sum());

@@ -7,8 +7,7 @@
 //! bytes do too; arrays of floating-point numbers stay as they are. An image that is smaller than the square asked for lies in its middle, with zeros around it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::BufReader;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::ImageReader;
@@ -16,6 +15,7 @@ use image::imageops::FilterType;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use super::npz::{Archive, Array};
 use super::{DataError, Images};
 
 /// Labelled images, and what their classes are called.
@@ -160,13 +160,12 @@ fn arrays(path: &Path, side: Option<usize>) -> Result<Found, DataError> {
     if path.extension().is_none_or(|ending| ending != "npz") {
         return Err(own("it is neither a folder nor an .npz file".to_string()));
     }
-    let mut archive =
-        npyz::npz::NpzArchive::open(path).map_err(|error| own(format!("it is no .npz file ({error})")))?;
-    let known = archive.array_names().map(str::to_string).collect::<Vec<_>>().join(", ");
-    let (shape, pixels) =
-        numbers(&mut archive, "images").map_err(|message| own(format!("{message}; it holds: {known}")))?;
-    let (counts, labels) =
-        numbers(&mut archive, "labels").map_err(|message| own(format!("{message}; it holds: {known}")))?;
+    let mut archive = Archive::open(path).map_err(own)?;
+    let Array { shape, numbers: mut pixels, bytes } = archive.array("images").map_err(own)?;
+    let Array { shape: counts, numbers: labels, .. } = archive.array("labels").map_err(own)?;
+    if bytes {
+        pixels.iter_mut().for_each(|value| *value *= 1.0 / 255.0);
+    }
     let &[count, height, width] = &shape[..] else {
         return Err(own(format!("`images` must be [images, height, width], and it is {shape:?}")));
     };
@@ -200,31 +199,6 @@ fn arrays(path: &Path, side: Option<usize>) -> Result<Found, DataError> {
         classes.map(|class| class.to_string()).collect(),
         (0..count).map(|image| format!("image {image}")).collect(),
     ))
-}
-
-/// The shape and the numbers of an array; bytes become numbers from 0 to 1 in `images`.
-fn numbers(archive: &mut npyz::npz::NpzArchive<BufReader<File>>, name: &str) -> Result<(Vec<usize>, Vec<f64>), String> {
-    let file = archive.by_name(name).map_err(|error| format!("`{name}` cannot be read ({error})"))?;
-    let file = file.ok_or_else(|| format!("there is no array `{name}`"))?;
-    if file.order() != npyz::Order::C {
-        return Err(format!("`{name}` is in Fortran's order: save np.ascontiguousarray of it"));
-    }
-    let shape = file.shape().iter().map(|&length| length as usize).collect();
-    let described = file.dtype().descr();
-    macro_rules! read {
-        ($($code:literal => $number:ty, $scale:expr;)*) => {
-            match described.trim_matches(['\'', '"']).trim_start_matches(['<', '|', '=']) {
-                $($code => file.into_vec::<$number>().map(|numbers| numbers.into_iter().map(|x| x as f64 * $scale).collect::<Vec<f64>>()),)*
-                _ => return Err(format!("`{name}` holds {described}: save bytes, whole numbers, or floating-point numbers")),
-            }
-        };
-    }
-    let bytes = if name == "images" { 1.0 / 255.0 } else { 1.0 };
-    let numbers = read! {
-        "u1" => u8, bytes; "i1" => i8, 1.0; "u2" => u16, 1.0; "i2" => i16, 1.0; "u4" => u32, 1.0; "i4" => i32, 1.0; "u8" => u64, 1.0;
-        "i8" => i64, 1.0; "f4" => f32, 1.0; "f8" => f64, 1.0;
-    };
-    numbers.map(|numbers| (shape, numbers)).map_err(|error| format!("`{name}` is damaged ({error})"))
 }
 
 impl LabelledImages {

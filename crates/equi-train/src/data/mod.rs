@@ -2,12 +2,15 @@
 
 mod error;
 mod images;
+mod npz;
 
 pub mod files;
 pub mod idx;
 pub mod mnist;
 pub mod nbody;
+pub mod points;
 pub mod rotated;
+pub mod spatial;
 
 pub use error::DataError;
 pub use images::Images;

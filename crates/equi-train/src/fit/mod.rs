@@ -7,13 +7,14 @@
 //! * A loss that leaves the finite numbers ends the run as [`Outcome::Diverged`].
 //!
 //! [`fit`] trains any [`Problem`]; [`Classification`] is the problem of telling images apart, [`Prediction`] that
-//! of telling where particles will be.
+//! of telling where particles will be, [`PointRegression`] that of telling numbers of points and vectors at them.
 
 mod average;
 mod checkpoint;
 mod classify;
 mod config;
 mod order;
+mod points;
 mod predict;
 mod problem;
 mod schedule;
@@ -23,6 +24,7 @@ pub use checkpoint::Checkpoints;
 pub use classify::{Classification, Classifier, error_percent, wrong_labels};
 pub use config::{FitConfig, Optimizer};
 pub use order::batch_indices;
+pub use points::{PointModel, PointRegression, point_answers};
 pub use predict::{Dynamics, Prediction, mean_squared_error, positions};
 pub use problem::{Problem, Score};
 pub use schedule::Schedule;

@@ -107,7 +107,7 @@ pub(super) fn faint<M: Module>(module: M) -> M {
     module.map(&mut Gain)
 }
 
-/// Operations of the positions of an [`Egnn`] for a graph of `nodes` and `edges`.
+/// Operations of the positions of an [`Egnn`] for a graph of `nodes` and `edges`; of its features where it has those of an output.
 pub fn egnn_flops(config: &EgnnConfig, nodes: usize, edges: usize) -> u64 {
     let EgnnConfig { hidden, layers, .. } = *config;
     let square = linear_flops(hidden, hidden);
@@ -120,9 +120,13 @@ pub fn egnn_flops(config: &EgnnConfig, nodes: usize, edges: usize) -> u64 {
     let of_node = 2 * square + on(config.velocity, scalar);
     let update = 3 * square + linear_flops(config.node_attributes, hidden);
     let (nodes, edges, layers) = (nodes as u64, edges as u64, layers as u64);
-    nodes * linear_flops(config.in_features, hidden)
+    let (updates, readout) = match config.out_features {
+        Some(out) => (layers, linear_flops(hidden, out)),
+        None => (layers - 1, 0),
+    };
+    nodes * (linear_flops(config.in_features, hidden) + readout)
         + layers * (edges * of_edge + nodes * of_node)
-        + (layers - 1) * nodes * update
+        + updates * nodes * update
 }
 
 /// Operations of a [`RadialField`] for a graph of `nodes` and `edges`.
@@ -134,10 +138,10 @@ pub fn radial_field_flops(config: &RadialFieldConfig, nodes: usize, edges: usize
 
 /// Operations of a [`RawGnn`] for a graph of `nodes` and `edges`.
 pub fn raw_gnn_flops(config: &RawGnnConfig, nodes: usize, edges: usize) -> u64 {
-    let RawGnnConfig { hidden, layers, dimensions, .. } = *config;
+    let RawGnnConfig { hidden, layers, .. } = *config;
     let square = linear_flops(hidden, hidden);
     let of_edge = linear_flops(config.edge_features, hidden) + square;
-    let ends = linear_flops(config.in_features + 2 * dimensions, hidden) + square + linear_flops(hidden, dimensions);
+    let ends = linear_flops(config.inputs(), hidden) + square + linear_flops(hidden, config.outputs());
     let (nodes, edges, layers) = (nodes as u64, edges as u64, layers as u64);
     nodes * ends + layers * (edges * of_edge + nodes * 5 * square)
 }
@@ -170,6 +174,16 @@ mod tests {
         // The last update is not computed.
         let skipped = 3 * hidden * hidden;
         assert_eq!(egnn_flops(&egnn, 1, 1), 2 * (parameters(&built) - biases - skipped) as u64);
+
+        // An invariant network reads features off: the last update counts, and one number a node.
+        let invariant = EgnnConfig::new(1, hidden).invariant().with_out_features(1).with_layers(layers);
+        let biases = hidden + layers * 4 * hidden + 1;
+        let weights = parameters(&invariant.init(&device).unwrap()) - biases;
+        assert_eq!(egnn_flops(&invariant, 1, 1), 2 * weights as u64);
+        let gnn = RawGnnConfig::new(1, hidden).without_velocities().with_out_features(2).with_layers(layers);
+        let biases = hidden + layers * 4 * hidden + hidden + 2;
+        let weights = parameters(&gnn.init(&device).unwrap()) - biases;
+        assert_eq!(raw_gnn_flops(&gnn, 1, 1), 2 * weights as u64);
 
         let field = RadialFieldConfig::new(hidden).with_edge_features(2).with_layers(layers);
         assert_eq!(radial_field_flops(&field, 1, 1), 2 * (layers * (3 * hidden + hidden + hidden + hidden)) as u64);

@@ -2,6 +2,7 @@
 
 pub mod dynamics;
 pub mod plain;
+pub mod points;
 pub mod se3_transformer;
 pub mod stages;
 pub mod steerable;

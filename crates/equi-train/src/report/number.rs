@@ -15,9 +15,12 @@ pub(super) fn count(value: u64) -> String {
     out
 }
 
-/// Three significant digits, in plain notation: `0.0123`, `1.23`, `12.3`, `1,230`.
+/// Three significant digits, in plain notation from a millionth to a billion: `0.0123`, `1.23`, `12.3`, `1,230`, and `1.23e-8`.
 pub(super) fn plain(value: f64) -> String {
     let size = value.abs();
+    if size != 0.0 && !(1e-6..1e9).contains(&size) && size.is_finite() {
+        return format!("{value:.2e}");
+    }
     if size >= 100.0 {
         let whole = count(size.round() as u64);
         return if value < 0.0 { format!("-{whole}") } else { whole };
@@ -148,6 +151,7 @@ mod tests {
         assert_eq!(typeset(3.12e-7), "3.1\u{202f}×\u{202f}10⁻⁷");
         assert_eq!([duration(4.0), duration(245.2), duration(7260.0)], ["4.00 s", "4 min 05 s", "2 h 01 min"]);
         assert_eq!([metric("test error %", 2.71234), metric("force MSE", 0.00271234)], ["2.71", "0.00271"]);
+        assert_eq!([plain(1.234e-8), plain(-5.6e12), plain(1.5e-6)], ["1.23e-8", "-5.60e12", "0.00000150"]);
         assert_eq!([exponent(0.456), exponent(-0.004), exponent(-0.12)], ["0.46", "0.00", "-0.12"]);
         assert_eq!([quantity("test error %"), quantity("force MSE")], [("test error", " %"), ("force MSE", "")]);
         assert_eq!(enumeration(&["a".into(), "b".into(), "c".into()]), "a, b and c");

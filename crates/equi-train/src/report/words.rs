@@ -158,10 +158,10 @@ static POINTS: Words = Words {
          by at most ",
         " of their norm",
     ],
-    augmentation: "Moves the training samples anew at every step, positions, velocities and targets alike. Points are moved \
-                   without loss.",
-    definition: "‖f(g·x) − g·f(x)‖ / ‖f(x)‖ for the positions f predicted for a batch of test systems x, with the norm of f(x) \
-                 taken about the mean of its positions. Every g is a random rotation, with or without a reflection, a \
+    augmentation: "Moves the training samples anew at every step, positions, velocities and what is predicted alike. Points are \
+                   moved without loss.",
+    definition: "‖f(g·x) − g·f(x)‖ / ‖f(x)‖ for what is predicted for a batch of test samples x, positions, vectors or numbers f, \
+                 with the norm of f(x) taken about their mean. Every g is a random rotation, with or without a reflection, a \
                  translation and a permutation at once: an equivariant network is at rounding level, trained or not. Small \
                  turns are the Lie derivative, ‖d/dt t⁻¹·f(t·x)‖ / ‖f(x)‖ at t = 0, for rotations of every system about its \
                  centre: what a network makes of the smallest turns, per radian, the root mean square over all axes.",

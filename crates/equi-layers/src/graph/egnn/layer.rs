@@ -117,11 +117,7 @@ impl EgnnLayer {
     /// If a shape is not the one that the options and the graph ask for.
     pub fn forward(&self, graph: &Graph, points: Points, edges: Option<&Tensor<2>>) -> Points {
         let (arrived, positions) = self.receive(graph, &points, edges);
-        let mut inputs = vec![(&self.node_features, points.features.clone()), (&self.node_messages, arrived)];
-        if let (Some(linear), Some(attributes)) = (&self.node_attributes, &points.attributes) {
-            inputs.push((linear, attributes.clone()));
-        }
-        let features = two_layers(inputs, &self.node_output, self.residual);
+        let features = self.update(&points, arrived);
         Points { features, positions, ..points }
     }
 
@@ -132,8 +128,53 @@ impl EgnnLayer {
         self.receive(graph, points, edges).1
     }
 
+    /// The points after this layer, and by how much it moves them: nothing where positions stay.
+    pub(super) fn forward_shift(
+        &self,
+        graph: &Graph,
+        points: Points,
+        edges: Option<&Tensor<2>>,
+    ) -> (Points, Option<Tensor<2>>) {
+        let (arrived, moves) = self.arrivals(graph, &points, edges);
+        let shift = moves.into_iter().flatten().reduce(|sum, shift| sum + shift);
+        let features = self.update(&points, arrived);
+        let positions = match &shift {
+            Some(shift) => points.positions + shift.clone(),
+            None => points.positions,
+        };
+        (Points { features, positions, ..points }, shift)
+    }
+
+    /// By how much this layer moves the nodes, without the features after it.
+    pub(super) fn shift(&self, graph: &Graph, points: &Points, edges: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        let (_, moves) = self.arrivals(graph, points, edges);
+        moves.into_iter().flatten().reduce(|sum, shift| sum + shift)
+    }
+
+    /// The features after this layer.
+    fn update(&self, points: &Points, arrived: Tensor<2>) -> Tensor<2> {
+        let mut inputs = vec![(&self.node_features, points.features.clone()), (&self.node_messages, arrived)];
+        if let (Some(linear), Some(attributes)) = (&self.node_attributes, &points.attributes) {
+            inputs.push((linear, attributes.clone()));
+        }
+        two_layers(inputs, &self.node_output, self.residual)
+    }
+
     /// What arrives of the messages at every node, and the new positions.
     fn receive(&self, graph: &Graph, points: &Points, edges: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
+        let (arrived, moves) = self.arrivals(graph, points, edges);
+        let positions =
+            moves.into_iter().flatten().fold(points.positions.clone(), |positions, shift| positions + shift);
+        (arrived, positions)
+    }
+
+    /// What arrives of the messages at every node, and what moves it: the shifts that arrive, and its velocity.
+    fn arrivals(
+        &self,
+        graph: &Graph,
+        points: &Points,
+        edges: Option<&Tensor<2>>,
+    ) -> (Tensor<2>, [Option<Tensor<2>>; 2]) {
         self.check(graph, points, edges);
         let Points { features, positions, velocities, .. } = points;
         let (arrived, shifts) = if graph.edges() == 0 {
@@ -148,14 +189,8 @@ impl EgnnLayer {
                 None => self.aggregated(graph, received, sent, differences, edges),
             }
         };
-        let mut positions = positions.clone();
-        if let Some(shifts) = shifts {
-            positions = positions + shifts;
-        }
-        if let (Some(mlp), Some(velocities)) = (&self.velocity, velocities) {
-            positions = positions + velocities.clone() * mlp.forward(features.clone());
-        }
-        (arrived, positions)
+        let drift = self.velocity.as_ref().zip(velocities.as_ref());
+        (arrived, [shifts, drift.map(|(mlp, velocities)| velocities.clone() * mlp.forward(features.clone()))])
     }
 
     /// The messages as one operation, which knows all options but the division of differences, and the parameters that

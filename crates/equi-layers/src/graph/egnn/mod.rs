@@ -74,6 +74,23 @@ impl Egnn {
         self.layers[last].positions(graph, &points, edges.as_ref())
     }
 
+    /// By how much all layers together move the nodes: vectors that turn with the points, and that translations leave as they are.
+    ///
+    /// The same as new less old positions, without the rounding of large coordinates: the shifts are added by themselves. Zero where
+    /// positions stay. Shapes and panics as for [`forward`](Self::forward).
+    pub fn shifts(&self, graph: &Graph, points: Points, edges: Option<Tensor<2>>) -> Tensor<2> {
+        let mut points = self.before(0, graph, points, edges.as_ref());
+        let mut total = points.positions.zeros_like();
+        let last = self.layers.len() - 1;
+        for layer in &self.layers[..last] {
+            let (after, shift) = layer.forward_shift(graph, points, edges.as_ref());
+            points = after;
+            total = shift.into_iter().fold(total, |total, shift| total + shift);
+        }
+        let shift = self.layers[last].shift(graph, &points, edges.as_ref());
+        shift.into_iter().fold(total, |total, shift| total + shift)
+    }
+
     /// The points that layer `layer` would be given.
     fn before(&self, layer: usize, graph: &Graph, points: Points, edges: Option<&Tensor<2>>) -> Points {
         check("features of nodes", Some(&points.features), graph.nodes(), self.config.in_features);

@@ -1,4 +1,4 @@
-//! The positions predicted for motions and for the same motions elsewhere in space.
+//! What is predicted for points and for the same points elsewhere in space.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use equi_core::check::points::{
@@ -9,49 +9,58 @@ use equi_core::group::{Isometry, Permutation};
 use crate::compare::results::LayerError;
 use crate::compare::stats::largest;
 use crate::data::nbody::{Motion, MotionBatch, Particles};
+use crate::data::spatial::{Answer, Sample, Spatial};
 use crate::fit::Dynamics;
 use crate::model::stages::{POSITIONS, VELOCITIES};
 use crate::seed::{Purpose, stream};
 
 /// Random transformations that are tried.
 const TRANSFORMATIONS: u64 = 8;
-/// Standard deviation of the coordinates of the translations: about the size of a system.
+/// Standard deviation of the coordinates of the translations: about the size of a system of charged particles.
 const TRANSLATION: f64 = 2.0;
 
 /// `|f(g.x) - g.f(x)| / |f(x)|`, the largest over random rotations and reflections, translations, and permutations of the
-/// particles, all at once; the norm of `f(x)` is taken about the mean of its positions, so that it does not depend on the origin.
+/// points, all at once; the norm of `f(x)` is taken about the mean of its rows, so that it does not depend on the origin, or about
+/// zero where all rows are the same.
 ///
-/// `predict` gives the later positions of every motion. Every motion is moved by transformations of its own. NaN is larger than
-/// everything: a broken network must not pass. None without motions.
-pub fn exact_error(predict: impl Fn(&[Motion]) -> Vec<Vec<[f64; 3]>>, motions: &[Motion]) -> Option<f64> {
-    if motions.is_empty() {
+/// `predict` gives the answers for all samples. Every sample is moved by transformations of its own. NaN is larger than
+/// everything: a broken network must not pass. None without samples.
+pub fn exact_error<S: Sample>(predict: impl Fn(&[S]) -> Vec<S::Answer>, samples: &[S]) -> Option<f64> {
+    exact_error_within(TRANSLATION, predict, samples)
+}
+
+/// The same, where coordinates of the translations have the standard deviation `translation`.
+pub fn exact_error_within<S: Sample>(
+    translation: f64,
+    predict: impl Fn(&[S]) -> Vec<S::Answer>,
+    samples: &[S],
+) -> Option<f64> {
+    if samples.is_empty() {
         return None;
     }
-    let still = predict(motions);
+    let still = predict(samples);
     let error = |index: u64| {
         let mut rng = stream(0, Purpose::Probe, index);
-        let transformations: Vec<(Isometry, Permutation)> = motions
+        let transformations: Vec<(Isometry, Permutation)> = samples
             .iter()
-            .map(|motion| {
-                let g = Isometry::random_translation(TRANSLATION, &mut rng) * Isometry::random_orthogonal(&mut rng);
-                (g, Permutation::random(motion.end.len(), &mut rng))
+            .map(|sample| {
+                let g = Isometry::random_translation(translation, &mut rng) * Isometry::random_orthogonal(&mut rng);
+                (g, Permutation::random(sample.points(), &mut rng))
             })
             .collect();
-        let moved: Vec<Motion> = motions
+        let moved: Vec<S> = samples
             .iter()
             .zip(&transformations)
-            .map(|(motion, (g, permutation))| motion.moved(g).permuted(permutation))
+            .map(|(sample, (g, permutation))| sample.moved(g).permuted(permutation))
             .collect();
         let mut sum = 0.0;
         for ((found, still), (g, permutation)) in predict(&moved).iter().zip(&still).zip(&transformations) {
-            for (particle, &x) in still.iter().enumerate() {
-                let (expected, found) = (g.act(x), found[permutation.image(particle)]);
-                sum += expected.iter().zip(found).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
-            }
+            let expected = still.moved(g).permuted(permutation);
+            sum += expected.numbers().iter().zip(found.numbers()).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
         }
         sum.sqrt()
     };
-    let norm = spread(&still.concat());
+    let norm = spread(&still);
     (0..TRANSFORMATIONS).map(error).reduce(largest).map(|error| error / norm.max(f64::MIN_POSITIVE))
 }
 
@@ -120,16 +129,22 @@ pub fn layer_errors(PointLayerReports(reports): PointLayerReports) -> Vec<LayerE
     reports.into_iter().map(error).collect()
 }
 
-/// The norm of all positions about their mean.
-fn spread(points: &[[f64; 3]]) -> f64 {
-    let mean: [f64; 3] = std::array::from_fn(|k| points.iter().map(|x| x[k]).sum::<f64>() / points.len() as f64);
-    points.iter().map(|x| (0..3).map(|k| (x[k] - mean[k]).powi(2)).sum::<f64>()).sum::<f64>().sqrt()
+/// The norm of all rows about their mean, or about zero where there is no other.
+fn spread(answers: &[impl Answer]) -> f64 {
+    let width = answers.first().map_or(1, Answer::width);
+    let column = |k: usize| answers.iter().flat_map(move |answer| answer.numbers().iter().skip(k).step_by(width));
+    let about = |mean: &dyn Fn(usize) -> f64| {
+        (0..width).map(|k| column(k).map(|x| (x - mean(k)).powi(2)).sum::<f64>()).sum::<f64>().sqrt()
+    };
+    let means: Vec<f64> = (0..width).map(|k| column(k).sum::<f64>() / column(k).count() as f64).collect();
+    let spread = about(&|k| means[k]);
+    if spread == 0.0 { about(&|_| 0.0) } else { spread }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::nbody::NBody;
+    use crate::data::nbody::{Motion, NBody};
 
     fn straight_on(motions: &[Motion]) -> Vec<Vec<[f64; 3]>> {
         let add = |(x, v): (&[f64; 3], &[f64; 3])| std::array::from_fn(|k| x[k] + 0.8 * v[k]);

@@ -4,7 +4,9 @@ mod images;
 mod mnist_rot;
 mod nbody;
 mod own_images;
+mod own_points;
 
 pub use mnist_rot::MnistRot;
 pub use nbody::NBody;
 pub use own_images::{OwnArm, OwnImages};
+pub use own_points::OwnPoints;

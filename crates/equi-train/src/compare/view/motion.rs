@@ -1,4 +1,4 @@
-//! Motions as they are, in several poses, or in the frames of their principal components.
+//! Points as they are, in several poses, or in the frames of their principal components.
 
 use burn::tensor::Device;
 use equi_core::group::Isometry;
@@ -7,16 +7,17 @@ use super::AVERAGED;
 use crate::augment::PointAugmentation;
 use crate::compare::View;
 use crate::data::nbody::Motion;
+use crate::data::spatial::{Answer, Sample, Spatial};
 use crate::fit::{Dynamics, positions};
 use crate::stop::Stop;
 
-/// Motions between two looks at whether to stop.
+/// Samples between two looks at whether to stop.
 const CHUNK: usize = 200;
 
 /// Ways to choose the directions of three axes.
 const SIGNS: usize = 8;
 
-/// Forward passes for one motion in tests.
+/// Forward passes for one sample in tests.
 pub fn passes(view: View) -> usize {
     match view {
         View::AsIs | View::Canonical => 1,
@@ -25,29 +26,29 @@ pub fn passes(view: View) -> usize {
     }
 }
 
-/// How training motions are moved at every step, besides the symmetry: among the frames.
+/// How training samples are moved at every step, besides the symmetry: among the frames.
 pub fn among_frames() -> PointAugmentation {
     PointAugmentation { axes: 0.5, ..PointAugmentation::none() }
 }
 
-/// Motions as a network is shown them in training.
-pub fn shown(view: View, motions: &[Motion]) -> Vec<Motion> {
+/// Samples as a network is shown them in training.
+pub fn shown<S: Sample>(view: View, samples: &[S]) -> Vec<S> {
     match view {
-        View::AsIs | View::Averaged => motions.to_vec(),
+        View::AsIs | View::Averaged => samples.to_vec(),
         View::Canonical | View::Frames => {
-            motions.iter().map(|motion| motion.moved(&motion.start.standard_pose())).collect()
+            samples.iter().map(|sample| Spatial::moved(sample, &sample.standard_pose())).collect()
         }
     }
 }
 
-/// The isometries by which each motion is moved, one list a forward pass. Those of [`View::Averaged`] are drawn as the
-/// augmentation draws its own, at positions of the seed's stream that no training reaches.
-fn poses(view: View, motions: &[Motion], seed: u64) -> Vec<Vec<Isometry>> {
-    let standard = || motions.iter().map(|motion| motion.start.standard_pose());
+/// The isometries by which each sample is moved, one list a forward pass. Those of [`View::Averaged`] are drawn as `augmentation`
+/// draws its own, at positions of the seed's stream that no training reaches.
+fn poses<S: Sample>(view: View, samples: &[S], augmentation: PointAugmentation, seed: u64) -> Vec<Vec<Isometry>> {
+    let standard = || samples.iter().map(Sample::standard_pose);
     match view {
-        View::AsIs => vec![vec![Isometry::IDENTITY; motions.len()]],
+        View::AsIs => vec![vec![Isometry::IDENTITY; samples.len()]],
         View::Averaged => {
-            let draw = |pass| PointAugmentation::default().draw(motions.len(), seed, usize::MAX - pass);
+            let draw = |pass| augmentation.draw(samples.len(), seed, usize::MAX - pass);
             (0..AVERAGED).map(draw).collect()
         }
         View::Canonical => vec![standard().collect()],
@@ -57,8 +58,37 @@ fn poses(view: View, motions: &[Motion], seed: u64) -> Vec<Vec<Isometry>> {
     }
 }
 
-/// The positions that an arm predicts: those of `model` in the poses of `view`, moved back and averaged; none if `stop` was raised
+/// What an arm predicts: what `predict` says of the samples in the poses of `view`, moved back and averaged; none if `stop` was raised
 /// before the last.
+pub fn averaged<S: Sample>(
+    view: View,
+    samples: &[S],
+    augmentation: PointAugmentation,
+    seed: u64,
+    stop: &Stop,
+    predict: impl Fn(&[S]) -> Vec<S::Answer>,
+) -> Option<Vec<S::Answer>> {
+    let poses = poses(view, samples, augmentation, seed);
+    let share = 1.0 / poses.len() as f64;
+    let mut mean: Vec<S::Answer> = samples.iter().map(|sample| sample.answer().clone()).collect();
+    mean.iter_mut().for_each(|answer| answer.numbers_mut().fill(0.0));
+    for pass in &poses {
+        for (place, chunk) in samples.chunks(CHUNK).enumerate() {
+            if stop.is_raised() {
+                return None;
+            }
+            let here = place * CHUNK..place * CHUNK + chunk.len();
+            let moved: Vec<S> = chunk.iter().zip(&pass[here.clone()]).map(|(sample, g)| sample.moved(g)).collect();
+            for ((mean, found), g) in mean[here.clone()].iter_mut().zip(predict(&moved)).zip(&pass[here]) {
+                let back = found.moved(&g.inverse());
+                mean.numbers_mut().iter_mut().zip(back.numbers()).for_each(|(mean, x)| *mean += share * x);
+            }
+        }
+    }
+    Some(mean)
+}
+
+/// The positions that an arm predicts: [`averaged`] for a network that gives later positions.
 pub fn predictions<M: Dynamics>(
     view: View,
     model: &M,
@@ -67,27 +97,8 @@ pub fn predictions<M: Dynamics>(
     device: &Device,
     stop: &Stop,
 ) -> Option<Vec<Vec<[f64; 3]>>> {
-    let poses = poses(view, motions, seed);
-    let share = 1.0 / poses.len() as f64;
-    let mut mean: Vec<Vec<[f64; 3]>> = motions.iter().map(|motion| vec![[0.0; 3]; motion.end.len()]).collect();
-    for pass in &poses {
-        for (place, chunk) in motions.chunks(CHUNK).enumerate() {
-            if stop.is_raised() {
-                return None;
-            }
-            let here = place * CHUNK..place * CHUNK + chunk.len();
-            let moved: Vec<Motion> = chunk.iter().zip(&pass[here.clone()]).map(|(motion, g)| motion.moved(g)).collect();
-            let found = positions(model, &moved, device);
-            for ((mean, found), g) in mean[here.clone()].iter_mut().zip(found).zip(&pass[here]) {
-                let back = g.inverse();
-                for (mean, x) in mean.iter_mut().zip(found) {
-                    let x = back.act(x);
-                    (0..3).for_each(|k| mean[k] += share * x[k]);
-                }
-            }
-        }
-    }
-    Some(mean)
+    let predict = |motions: &[Motion]| positions(model, motions, device);
+    averaged(view, motions, PointAugmentation::default(), seed, stop, predict)
 }
 
 /// The mean over all coordinates of the squared errors of predicted positions.
@@ -135,7 +146,7 @@ mod tests {
             found.dedup();
             found
         };
-        let found = poses(View::Frames, &motions, 0);
+        let found = poses(View::Frames, &motions, PointAugmentation::default(), 0);
         assert_eq!((found.len(), matrices(&found).len()), (8, 8));
         assert_eq!([View::AsIs, View::Averaged, View::Canonical, View::Frames].map(passes), [1, 8, 1, 8]);
     }

@@ -1,12 +1,9 @@
 //! A standard pose: the frame of the principal components.
 
 use equi_core::group::Isometry;
-use nalgebra::{Matrix3, SymmetricEigen, Vector3};
 
 use super::Particles;
-
-/// A moment below this fraction of its scale is zero: it has no sign to go by.
-const NOTHING: f64 = 1e-9;
+use crate::data::spatial::standard_pose;
 
 impl Particles {
     /// The isometry that brings the particles into standard pose: centred, with the axes along the principal components of the
@@ -26,35 +23,7 @@ impl Particles {
     ///
     /// Positions that are not finite are left as they are.
     pub fn standard_pose(&self) -> Isometry {
-        let count = self.positions.len().max(1) as f64;
-        let centre = self.positions.iter().map(|&x| Vector3::from(x)).sum::<Vector3<f64>>() / count;
-        let centred: Vec<Vector3<f64>> = self.positions.iter().map(|&x| Vector3::from(x) - centre).collect();
-        let moment: Matrix3<f64> = centred.iter().map(|x| x * x.transpose()).sum();
-        if !moment.iter().all(|entry| entry.is_finite()) {
-            return Isometry::IDENTITY;
-        }
-        let SymmetricEigen { eigenvectors, eigenvalues } = SymmetricEigen::new(moment);
-        let mut order = [0, 1, 2];
-        order.sort_by(|&i, &j| eigenvalues[j].total_cmp(&eigenvalues[i]));
-        let axes = order.map(|axis| {
-            let axis: Vector3<f64> = eigenvectors.column(axis).into();
-            axis * self.sign(&axis, &centred)
-        });
-        let rows = Matrix3::from_rows(&axes.map(|axis| axis.transpose()));
-        let offset = -rows * centre;
-        Isometry::new(axes.map(Into::into), offset.into()).expect("eigenvectors are orthonormal, and positions finite")
-    }
-
-    /// Which way an axis points.
-    fn sign(&self, axis: &Vector3<f64>, centred: &[Vector3<f64>]) -> f64 {
-        let along: Vec<f64> = centred.iter().map(|x| x.dot(axis)).collect();
-        let cubes: f64 = along.iter().map(|x| x.powi(3)).sum();
-        let size = centred.iter().map(|x| x.norm_squared()).sum::<f64>().powf(1.5);
-        if cubes.abs() > NOTHING * size {
-            return cubes.signum();
-        }
-        let moving: f64 = self.velocities.iter().map(|&v| Vector3::from(v).dot(axis)).sum();
-        if moving < 0.0 { -1.0 } else { 1.0 }
+        standard_pose(&self.positions, &self.velocities)
     }
 }
 
