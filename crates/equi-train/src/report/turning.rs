@@ -385,7 +385,7 @@ impl<'a> Measured<'a> {
                 .zip(positions)
                 .filter(|(_, row)| row.len() == 3 * end.len())
                 .map(|(angle, row)| {
-                    let truth = end.iter().map(|x| turned(*x, centre(start), *angle)).flatten();
+                    let truth = end.iter().flat_map(|x| turned(*x, centre(start), *angle));
                     row.iter().zip(truth).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / row.len().max(1) as f64
                 })
                 .collect(),
