@@ -287,7 +287,12 @@ impl Shape {
 }
 
 /// A training step that is timed.
-fn step<M: PointModel>(systems: &[PointSystem], units: &Units, model: M, device: &Device) -> impl FnMut() {
+fn step<'a, M: PointModel>(
+    systems: &'a [PointSystem],
+    units: &'a Units,
+    model: M,
+    device: &Device,
+) -> impl FnMut() + use<'a, M> {
     let problem = PointRegression::new(systems, systems, units, PointAugmentation::none(), 0);
     training_step(problem, model.train(), systems.len(), device)
 }
