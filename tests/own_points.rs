@@ -120,7 +120,9 @@ fn own_points_are_compared() {
                 // Far away, a coordinate is rounded to a millionth of the size of a sample.
                 assert!(!exact || (other / value - 1.0).abs() < 1e-3, "{target}: {cell}");
             }
-            assert!(cell["arm"] != "plain" || cell["poses"]["outside"].as_f64().unwrap() > 1.01 * value, "{cell}");
+            // A plain network knows where it is.
+            let outside = cell["poses"]["outside"].as_f64().unwrap();
+            assert!(cell["arm"] != "plain" || (outside / value - 1.0).abs() > 1e-2, "{cell}");
         }
         assert!(fs::read_to_string(folder.path().join(target).join("report.html")).unwrap().contains("Test MAE"));
     }
