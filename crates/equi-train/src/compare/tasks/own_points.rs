@@ -650,7 +650,7 @@ mod tests {
         let task = task(true, true);
         let plan = plan(&task, "flops");
         let trials = task.open(&plan, None, &Device::flex()).unwrap();
-        for cell in plan.cells_among(task.arms()) {
+        for cell in plan.cells_among(task.arms(), &BTreeMap::new()) {
             let done = trials.run(&cell, &Session::default(), &mut |_| {}).unwrap();
             let errors = done.equivariance_error.unwrap();
             let exact =
