@@ -33,6 +33,8 @@ pub enum Purpose {
     Poses = 11,
     /// Which of the samples that there are a training run begins with.
     Choice = 12,
+    /// The seeds of the parts of a batch that devices share; the position is the first item of the part.
+    Part = 13,
 }
 
 /// The random stream of `purpose` at `position`.
