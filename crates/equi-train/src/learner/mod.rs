@@ -100,5 +100,22 @@ fn seed_layers(device: &Device, step: Step) {
     device.seed(stream(step.seed, Purpose::Layers, step.step as u64).next_u64());
 }
 
-#[cfg(all(test, feature = "flex"))]
-mod tests;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rates_go_on_where_a_checkpoint_was() {
+        let rates = || Rates { config: FitConfig { warmup_steps: 3, ..FitConfig::new(0, 10) }, step: 0 };
+        let mut whole = rates();
+        let all: Vec<f64> = (0..10).map(|_| whole.step()).collect();
+        assert_eq!(all, (0..10).map(|step| rates().config.rate(step)).collect::<Vec<_>>());
+        let mut first = rates();
+        for _ in 0..4 {
+            first.step();
+        }
+        let mut resumed = rates();
+        resumed.load_record(first.to_record());
+        assert_eq!((0..6).map(|_| resumed.step()).collect::<Vec<_>>(), all[4..]);
+    }
+}

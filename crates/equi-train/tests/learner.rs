@@ -1,4 +1,6 @@
-//! The steps against the loop of this crate, and burn-train around them.
+//! The steps for burn-train against the loop of this crate, and burn-train around them.
+
+#![cfg(all(feature = "flex", feature = "burn-train"))]
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,27 +10,32 @@ use burn::Tensor;
 use burn::data::dataloader::DataLoader;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::SgdConfig;
-use burn::tensor::TensorData;
 use burn::tensor::distributed::{DistributedConfig, ReduceOperation};
+use burn::tensor::{Device, TensorData};
 use burn_train::metric::{Adaptor, LearningRateMetric, LossInput, LossMetric, Metric, MetricMetadata, Numeric};
 use burn_train::{
-    ExecutionStrategy, InferenceStep, LearnerModel, LearningResult, MultiDeviceOptim, SupervisedTraining, TrainStep,
+    ExecutionStrategy, InferenceStep, Learner, LearnerModel, LearningResult, MultiDeviceOptim, SupervisedTraining,
+    TrainStep,
 };
 use equi_core::group::{C4, Group};
 use equi_layers::graph::{EgnnConfig, RawGnnConfig};
 use rand::RngExt;
 
-use super::*;
-use crate::augment::{Augmentation, PointAugmentation};
-use crate::compare::probe;
-use crate::data::Images;
-use crate::data::nbody::NBody;
-use crate::fit::{
-    Classification, Classifier, Outcome, Prediction, Problem, Schedule, Session, batch_indices, fit,
+use equi_train::augment::{Augmentation, PointAugmentation};
+use equi_train::compare::probe;
+use equi_train::data::Images;
+use equi_train::data::nbody::NBody;
+use equi_train::fit::{
+    Classification, Classifier, FitConfig, Outcome, Prediction, Problem, Schedule, Session, batch_indices, fit,
     mean_squared_error, positions,
 };
-use crate::model::{PlainCnn, PlainCnnConfig};
-use crate::stop::Stop;
+use equi_train::learner::{
+    Batches, EquivarianceErrorInput, EquivarianceErrorMetric, ImageInput, ImageSamples, ImageSteps, MotionSamples,
+    MotionSteps, PlainLog, Samples, Step, learner,
+};
+use equi_train::model::{PlainCnn, PlainCnnConfig};
+use equi_train::seed::{Purpose, stream};
+use equi_train::stop::Stop;
 
 const SIZE: usize = 9;
 
@@ -383,19 +390,6 @@ fn the_metric_is_the_largest_error_of_an_epoch_and_nan_is_larger_than_all() {
     assert!(metric.largest().unwrap().is_nan() && metric.final_value().current().is_nan());
     metric.clear();
     assert_eq!(metric.largest(), None);
-}
-
-#[test]
-fn the_rates_go_on_where_a_checkpoint_was() {
-    let rates = || Rates { config: FitConfig { warmup_steps: 3, ..FitConfig::new(0, 10) }, step: 0 };
-    let mut whole = rates();
-    let all: Vec<f64> = (0..10).map(|_| whole.step()).collect();
-    assert_eq!(all, (0..10).map(|step| rates().config.rate(step)).collect::<Vec<_>>());
-    let mut first = rates();
-    (0..4).for_each(|_| drop(first.step()));
-    let mut resumed = rates();
-    resumed.load_record(first.to_record());
-    assert_eq!((0..6).map(|_| resumed.step()).collect::<Vec<_>>(), all[4..]);
 }
 
 #[test]
