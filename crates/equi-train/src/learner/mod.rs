@@ -14,15 +14,16 @@
 //!
 //! **`ExecutionStrategy::multi`** runs on every backend, also on several backends at once (flex and lavapipe), and with several workers on one device. It gives every
 //! device a part of the loader and **adds** the gradients of all devices; it does not average them. With Burn's own loaders every device takes a full batch, so `n` devices
-//! take steps of an `n`-fold gradient on `n`-fold batches, and plain gradient descent needs a rate `n` times smaller, and a clipped norm one that is `n` times larger (Adam does not
+//! take steps of an `n`-fold gradient on `n`-fold batches, and plain gradient descent needs a rate `n` times smaller, and clipping a norm `n` times larger (Adam does not
 //! see the factor). [`Batches`] avoids both: the parts share the samples of a step, and the steps weigh gradients with [`Step::share`], so the sum is the
 //! gradient of the mean loss of one full batch, and rates, schedules and clipping stay as they are on one device. What differs is which samples meet in a step, the
-//! random draws, and batch norm, which sees the samples of its own device; its running statistics are averaged over the devices.
+//! random draws, and batch norm, which sees the samples of its own device; its running statistics are averaged over the devices, in no fixed
+//! order: a network with batch norm does not repeat bit for bit on several workers.
 //!
 //! **`ExecutionStrategy::ddp`** needs collective operations between devices, which Burn has for CUDA and for remote devices. On flex and ndarray it panics before the first step:
 //! `Distributed operations are not supported for device Flex(Cpu)`. wgpu, Vulkan, Metal and ROCm are refused at the first gradient, which
 //! `has no transport between its devices`. Where it runs, choose `ReduceOperation::Sum`: the shares above are meant to be added, and `Mean` divides by the number of
-//! devices once more. It also asks for a new learning rate once for every device in each step, so a schedule must be as many times longer.
+//! devices once more. This module has not been tried with it.
 //!
 //! **Which devices.** Flex is one device, whatever one asks for: `vec![device.clone(), device]` are two workers on it. So is ndarray. CUDA and ROCm devices have an
 //! index. `Device::wgpu` numbers discrete, integrated and virtual GPUs; of adapters on the CPU, such as lavapipe, it takes the first, but `DeviceKind::Cpu` and
