@@ -7,6 +7,8 @@ pub mod cost;
 pub mod data;
 pub mod device;
 pub mod fit;
+#[cfg(feature = "burn-train")]
+pub mod learner;
 pub mod memory;
 pub mod model;
 pub mod report;

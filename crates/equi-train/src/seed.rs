@@ -35,6 +35,8 @@ pub enum Purpose {
     Choice = 12,
     /// The hyperparameters that are tried; the position is their number.
     Tuning = 13,
+    /// The seeds of the parts of a batch that devices share; the position is the first item of the part.
+    Part = 14,
 }
 
 /// The random stream of `purpose` at `position`.

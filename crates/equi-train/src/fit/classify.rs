@@ -111,7 +111,7 @@ impl<M: Classifier> Problem for Classification<'_, M> {
 }
 
 /// Mean cross-entropy between `logits` and `labels`, with `smoothing` of the probability mass spread over all classes.
-fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
+pub(crate) fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
     let log_probabilities = log_softmax(logits, 1);
     let picked = log_probabilities.clone().gather(1, labels.unsqueeze_dim::<2>(1)).mean().neg();
     if smoothing == 0.0 {

@@ -76,7 +76,7 @@ impl FitConfig {
         self.learning_rate * self.schedule.factor(step, self.warmup_steps, self.steps)
     }
 
-    pub(super) fn check(&self, train_len: usize) -> Result<(), FitError> {
+    pub(crate) fn check(&self, train_len: usize) -> Result<(), FitError> {
         let invalid = |message: String| Err(FitError::Config { message });
         for (name, value) in [
             ("steps", self.steps),
@@ -105,7 +105,7 @@ impl FitConfig {
         Ok(())
     }
 
-    pub(super) fn optimizer(&self) -> ModuleOptimizer {
+    pub(crate) fn optimizer(&self) -> ModuleOptimizer {
         let clipping = self.clip_norm.map(GradientClippingConfig::Norm);
         match self.optimizer {
             Optimizer::Adam => match clipping {

@@ -21,6 +21,8 @@ mod schedule;
 mod train;
 
 pub use checkpoint::Checkpoints;
+#[cfg(feature = "burn-train")]
+pub(crate) use classify::cross_entropy;
 pub use classify::{Classification, Classifier, error_percent, wrong_labels};
 pub use config::{FitConfig, Optimizer};
 pub use order::batch_indices;

@@ -234,7 +234,8 @@ pub(crate) fn is_training<const D: usize>(training: &Param<Flag>, features: &Ten
 
 /// Moves a running statistic towards that of the newest batch and gives the result.
 pub(crate) fn update(running: &RunningState<Tensor<1>>, newest: Tensor<1>, momentum: f64) -> Tensor<1> {
-    let old = running.value_sync();
+    // Workers that share a running statistic take it to their devices.
+    let old = running.value_sync().to_device(&newest.device());
     let newest = if old.is_autodiff() { newest.detach() } else { newest.without_autodiff() };
     let new = (old * (1.0 - momentum) + newest * momentum).detach();
     running.update(new.clone());
