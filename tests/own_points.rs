@@ -117,8 +117,10 @@ fn own_points_are_compared() {
             }
             for pose in ["random", "outside"] {
                 let other = cell["poses"][pose].as_f64().unwrap();
-                // Far away, a coordinate is rounded to a millionth of the size of a sample.
-                assert!(!exact || (other / value - 1.0).abs() < 1e-3, "{target}: {cell}");
+                // Far away, a coordinate is rounded to a millionth of the size of a sample. A mean of absolute coordinates of vectors depends on
+                // the axes: a mirror keeps it, a rotation nearly does.
+                let tolerance = if (target, pose) == ("forces", "random") { 0.1 } else { 1e-3 };
+                assert!(!exact || (other / value - 1.0).abs() < tolerance, "{target}: {cell}");
             }
             // A plain network knows where it is.
             let outside = cell["poses"]["outside"].as_f64().unwrap();

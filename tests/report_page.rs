@@ -212,6 +212,11 @@ impl Page {
     fn is_clean(&self, file: &Path) {
         for event in &self.events {
             let method = event["method"].as_str().unwrap_or_default();
+            // The test reads the canvas again and again, and is told so; the page does not.
+            let text = event["params"]["entry"]["text"].as_str().unwrap_or_default();
+            if method == "Log.entryAdded" && text.starts_with("Canvas2D: Multiple readback operations") {
+                continue;
+            }
             assert!(
                 !matches!(method, "Runtime.exceptionThrown" | "Runtime.consoleAPICalled" | "Log.entryAdded"),
                 "{event}"

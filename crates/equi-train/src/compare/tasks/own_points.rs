@@ -661,8 +661,9 @@ mod tests {
             }
             let (poses, value) = (done.poses.unwrap(), done.metric.unwrap().value);
             assert_eq!(poses.canonical, value, "the test set is no larger than what is posed");
-            for other in [poses.random, poses.outside] {
-                assert!(!exact || (other / value - 1.0).abs() < 1e-3, "{cell}: {poses:?}");
+            // A mean of absolute coordinates of vectors depends on the axes: a mirror keeps it, a rotation nearly does.
+            for (other, tolerance) in [(poses.random, 0.1), (poses.outside, 1e-3)] {
+                assert!(!exact || (other / value - 1.0).abs() < tolerance, "{cell}: {poses:?}");
             }
         }
     }
