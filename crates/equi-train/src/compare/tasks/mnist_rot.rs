@@ -93,13 +93,7 @@ impl Task for MnistRot {
                 ..recipe
             },
             Preset::Quick => recipe,
-            Preset::Standard => Recipe {
-                sizes: vec![100, 300, 1000, 3000, 10_000],
-                seeds: 5,
-                test_size: 5000,
-                tuning_trials: 6,
-                ..recipe
-            },
+            Preset::Standard => Recipe { sizes: vec![100, 250, 600, 1600, 4000], seeds: 5, tuning_trials: 6, ..recipe },
             Preset::Paper => Recipe {
                 sizes: vec![100, 400, 1600, 6400, 12_000],
                 seeds: 5,
