@@ -299,6 +299,15 @@ fn survives_kills(smoke: impl Fn(&Path) -> Command) {
     assert_eq!(results(&out), results(&whole));
     assert_eq!(files(&out), files(&whole));
 
+    // Its report can be drawn again from its results.
+    let page = fs::read(out.join("report.html")).unwrap();
+    fs::remove_file(out.join("report.html")).unwrap();
+    let drawn = run(equi(&["report", out.join("results.json").to_str().unwrap()]));
+    assert!(drawn.status.success(), "{}", stderr(&drawn));
+    assert_eq!(fs::read(out.join("report.html")).unwrap(), page);
+    assert!(fs::read_to_string(out.join("learning-curves.svg")).unwrap().contains("augmented</text>"));
+    fails(&run(equi(&["report", out.join("none.json").to_str().unwrap()])), 1, &["none.json"]);
+
     // A finished run is shown, not run again and not overwritten; another one is refused.
     let before = fs::read(out.join("results.json")).unwrap();
     let again = run(smoke(&out));

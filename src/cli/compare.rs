@@ -104,7 +104,7 @@ impl Compare {
             );
         }
         text += &format!("{}\n{}\n\n", report::table(&study.results), study.results.verdict);
-        text += &format!("Written to {out}: report.html, results.csv, results.json\n");
+        text += &format!("Written to {out}: report.html, learning-curves.svg, results.csv, results.json\n");
         print(&text)?;
 
         let cells = &study.results.cells;

@@ -4,6 +4,7 @@ mod check;
 mod compare;
 mod convert;
 mod data;
+mod report;
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ enum Command {
     Compare(Box<compare::Compare>),
     Convert(convert::Convert),
     Data(data::Data),
+    Report(report::Report),
 }
 
 /// What a subcommand gives: the exit code of a failure has been decided where it is understood.
@@ -54,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Compare(compare) => compare.run(),
         Command::Convert(convert) => convert.run(),
         Command::Data(data) => data.run(),
+        Command::Report(report) => report.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,6 +16,8 @@ use crate::compare::{
     stats::{Interval, interval, mean},
 };
 
+/// The colours, for pages and pictures.
+pub(super) const PALETTE: &str = include_str!("palette.css");
 const CSS: &str = include_str!("report.css");
 
 /// The whole page.
@@ -34,7 +36,7 @@ fn write_page(page: &mut String, results: &Results, name: &str) -> std::fmt::Res
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"generator\" content=\"equi\">\n<title>{task}: comparison of {} arms</title>\n\
-         <style>\n{CSS}</style>\n</head>\n<body>\n",
+         <style>\n{PALETTE}{CSS}</style>\n</head>\n<body>\n",
         results.arms.len()
     )?;
     write!(page, "<header>\n<p class=\"kicker\">equi compare</p>\n<h1>{task}</h1>\n")?;
@@ -415,6 +417,7 @@ fn meaning(page: &mut String, results: &Results, name: &str) -> std::fmt::Result
     let matched = match results.matched_by.as_str() {
         "params" => "All arms were given about the same number of trainable parameters",
         "flops" => "All arms were given about the same number of floating-point operations per sample",
+        "time" => "A training step of every arm takes about as long on this device",
         _ => "The arms were matched as named above",
     };
     let training = if results.recipe.arm_rates.is_empty() {

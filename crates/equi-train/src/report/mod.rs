@@ -5,6 +5,7 @@ mod digest;
 mod html;
 mod layers;
 mod number;
+mod picture;
 mod plot;
 mod rows;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use std::{
 use thiserror::Error;
 
 pub use html::html;
+pub use picture::picture;
 pub use rows::csv;
 pub use table::table;
 pub use verdict::verdict;
@@ -42,6 +44,8 @@ pub const JSON: &str = "results.json";
 pub const CSV: &str = "results.csv";
 /// The name of the report.
 pub const HTML: &str = "report.html";
+/// Name of the file with the learning curves.
+pub const SVG: &str = "learning-curves.svg";
 
 /// Why results could not be written or read.
 #[derive(Debug, Error)]
@@ -135,10 +139,13 @@ pub fn json(results: &Results) -> String {
     text
 }
 
-/// Writes `results.json`, `results.csv` and `report.html` into `folder`, each of them whole or not at all.
+/// Writes `results.json`, `results.csv`, `report.html` and, where there is something to plot, `learning-curves.svg` into `folder`, each of them whole
+/// or not at all.
 pub fn write(results: &Results, folder: &Path) -> Result<(), ReportError> {
     // The JSON last: where it is, the others are.
-    for (name, content) in [(CSV, csv(results)?), (HTML, html(results)), (JSON, json(results))] {
+    let picture = picture(results).map(|picture| (SVG, picture));
+    let files = [(CSV, csv(results)?), (HTML, html(results)), (JSON, json(results))];
+    for (name, content) in picture.into_iter().chain(files) {
         let path = folder.join(name);
         atomic::write(&path, content.as_bytes()).map_err(|source| ReportError::Write { path, source })?;
     }
@@ -172,7 +179,7 @@ mod tests {
         assert_eq!(read(&folder.path().join(JSON)).unwrap(), results);
         let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names, [HTML, CSV, JSON]);
+        assert_eq!(names, [SVG, HTML, CSV, JSON]);
     }
 
     #[test]

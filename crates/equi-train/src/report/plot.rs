@@ -22,7 +22,7 @@ use crate::compare::{
 };
 
 /// Pixels of the drawing; the page shows it at half this size or less, which hides that plotters rounds to pixels.
-const SIZE: (u32, u32) = (1040, 720);
+pub(super) const SIZE: (u32, u32) = (1040, 720);
 const INK: RGBColor = RGBColor(1, 1, 1);
 const GRID: RGBColor = RGBColor(2, 2, 2);
 const MUTED: RGBColor = RGBColor(3, 3, 3);
