@@ -178,26 +178,35 @@ impl Crew<'_> {
             finished.push(earlier);
         }
         loop {
-            let mut elsewhere = false;
-            for (cell, finished) in cells.iter().zip(&mut finished).filter(|(_, finished)| finished.is_none()) {
-                if self.stop.is_raised() {
-                    return Err(self.interrupted(progress));
-                }
-                let Some(_claim) = self.folder.claim(cell)? else {
-                    elsewhere = true;
+            if self.stop.is_raised() {
+                return Err(self.interrupted(progress));
+            }
+            let mut mine = None;
+            for (place, cell) in cells.iter().enumerate() {
+                if finished[place].is_some() {
                     continue;
-                };
+                }
+                finished[place] = self.folder.cell(cell)?;
+                match &finished[place] {
+                    Some(found) => progress.finished(cell, found),
+                    None if mine.is_none() => mine = self.folder.claim(cell)?.map(|claim| (place, claim)),
+                    None => {}
+                }
+            }
+            if let Some((place, _claim)) = mine {
+                // Another process may have finished it, and let go of it, since this one looked.
+                let cell = &cells[place];
                 let result = match self.folder.cell(cell)? {
                     Some(found) => found,
                     None => self.one(cell, cells, progress)?,
                 };
                 progress.finished(cell, &result);
-                *finished = Some(result);
-            }
-            if !elsewhere {
+                finished[place] = Some(result);
+            } else if finished.iter().all(Option::is_some) {
                 return Ok(finished.into_iter().flatten().collect());
+            } else {
+                thread::sleep(POLL);
             }
-            thread::sleep(POLL);
         }
     }
 
