@@ -111,6 +111,8 @@ fn unknown_names_list_the_known_ones() {
     fails(&run(equi(&["compare", "mnist-rot", "--device", "tpu"])), 2, &["`tpu`", "flex"]);
     fails(&run(equi(&["compare", "mnist-rot", "--sizes", "50,999999"])), 2, &["999999", "12000"]);
     fails(&run(equi(&["compare", "mnist-rot", "--sizes", "many"])), 2, &["many"]);
+    fails(&run(equi(&["compare", "mnist-rot", "--jobs", "0"])), 2, &["--jobs", "1..=256"]);
+    fails(&run(equi(&["compare", "mnist-rot", "--tune", "5000"])), 2, &["--tune", "0 to 1000"]);
     fails(&run(equi(&["compare", "mnist-rot", "--seeds", "5000"])), 2, &["--seeds", "1 to 1000"]);
     fails(&run(equi(&["compare", "mnist-rot", "--group", "C128"])), 2, &["C128", "at most 64"]);
     fails(&run(equi(&["compare", "mnist-rot", "--learning-rate", "-1"])), 2, &["--learning-rate", "positive"]);

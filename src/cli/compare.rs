@@ -53,8 +53,8 @@ pub struct Compare {
     #[arg(long, value_name = "TRIALS")]
     tune: Option<usize>,
     /// Processes that train networks side by side, each on a share of the processors
-    #[arg(long, default_value_t = 1)]
-    jobs: usize,
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
     /// auto, flex, wgpu, vulkan, metal, webgpu, cuda, rocm or ndarray
     #[arg(long, default_value = "auto")]
     device: String,
@@ -87,7 +87,7 @@ impl Compare {
             flips: self.flips,
             learning_rate: self.learning_rate,
             tuning_trials: self.tune,
-            jobs: self.jobs,
+            jobs: usize::from(self.jobs),
             device: Some(self.device),
             data: self.data,
             out: self.out,
@@ -108,14 +108,17 @@ impl Compare {
         print(&text)?;
 
         let cells = &study.results.cells;
-        let lost = cells.iter().filter(|cell| cell.status == CellStatus::Diverged).count();
-        if lost == 0 {
+        let lost: Vec<_> = cells.iter().filter(|cell| cell.status == CellStatus::Diverged).collect();
+        if lost.is_empty() {
             return Ok(());
         }
-        let message = format!(
-            "{lost} of {} networks diverged; they are left out of the means; lower --learning-rate",
-            cells.len()
-        );
+        // A network that panicked needs another cure than one whose loss left the finite numbers.
+        let panicked =
+            lost.iter().find_map(|cell| cell.message.as_deref().filter(|why| why.starts_with("it panicked")));
+        let cure =
+            panicked.map_or_else(|| "lower --learning-rate".to_string(), |why| format!("one of them says that {why}"));
+        let message =
+            format!("{} of {} networks diverged; they are left out of the means; {cure}", lost.len(), cells.len());
         Err(Failure { message, code: DIVERGED })
     }
 }
