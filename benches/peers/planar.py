@@ -38,13 +38,15 @@ SHAPES = "16 -> 16 regular fields, kernel 5, padding 2, 16 images of 28 x 28"
 WORKLOADS = {
     "c8": (f"R2Conv of C8, {SHAPES}", LAYER),
     "d4": (f"R2Conv of D4, {SHAPES}", LAYER),
+    "c6": (f"R2Conv of C6, {SHAPES}", LAYER),
+    "c3": (f"R2Conv of C3, {SHAPES}", LAYER),
     "network": ("C8 network of `equi compare mnist-rot`, 64 images of 29 x 29", {"step": 30, "exported": 60}),
 }
 
 # name -> (fields, images, pixels of a side); of the network, fields after the first convolution.
 # benches/peers/planar.rs reads these numbers from the tensors.
-SIZES = {"c8": (16, 16, 28), "d4": (16, 16, 28), "network": (2, 64, 29)}
-SMALL = {"c8_small": (2, 2, 9), "d4_small": (2, 2, 9), "network_small": (2, 4, 29)}
+SIZES = {name: (16, 16, 28) for name in ("c8", "d4", "c6", "c3")} | {"network": (2, 64, 29)}
+SMALL = {f"{name}_small": (2, 2, 9) for name in ("c8", "d4", "c6", "c3")} | {"network_small": (2, 4, 29)}
 
 KERNELS = (7, 5, 5)  # of the network
 CLASSES, RATE = 10, 1e-3
@@ -55,7 +57,9 @@ def kernel(name):
 
 
 def space(name):
-    return gspaces.flipRot2dOnR2(4) if name.startswith("d4") else gspaces.rot2dOnR2(8)
+    if name.startswith("d4"):
+        return gspaces.flipRot2dOnR2(4)
+    return gspaces.rot2dOnR2({"c3": 3, "c6": 6}.get(name[:2], 8))
 
 
 def regular(name, fields):

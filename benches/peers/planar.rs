@@ -28,7 +28,8 @@ const CLASSES: usize = 10;
 
 /// The small ones, and the largest difference in f32 relative to the largest value of a tensor: escnn samples its bases in f32, 1e-6 of a
 /// filter; and of the gradients of the first batch norm little is left of 54,000 terms, so that escnn itself is 1e-5 off in f32.
-const SMALL: [(&str, f64); 3] = [("c8_small", 5e-6), ("d4_small", 5e-6), ("network_small", 5e-5)];
+const SMALL: [(&str, f64); 5] =
+    [("c8_small", 5e-6), ("d4_small", 5e-6), ("c6_small", 5e-6), ("c3_small", 5e-6), ("network_small", 5e-5)];
 
 /// Tensors of a file, on a device.
 struct Inputs<'a> {
@@ -83,7 +84,12 @@ impl Convolution {
     fn new(name: &str, file: &StateDict) -> Result<Self, Failure> {
         let device = Device::default();
         let (plain, recorded) = (Inputs { file, device: device.clone() }, Inputs { file, device: device.autodiff() });
-        let group = if name.starts_with("d4") { D4 } else { C8 };
+        let group = match name.split('_').next() {
+            Some("d4") => D4,
+            Some("c6") => Group::Cyclic(6),
+            Some("c3") => Group::Cyclic(3),
+            _ => C8,
+        };
         let kernel = if name.ends_with("_small") { 3 } else { 5 };
         let bias = recorded.tensor("state.bias")?;
         let basis = match file.get("basis") {
@@ -265,7 +271,7 @@ impl Workload for Network {
 
 fn load(name: &str, path: &Path) -> Result<Box<dyn Workload>, Failure> {
     Ok(match name.split('_').next() {
-        Some("c8" | "d4") => Box::new(Convolution::new(name, &StateDict::open(path)?)?),
+        Some("c8" | "d4" | "c6" | "c3") => Box::new(Convolution::new(name, &StateDict::open(path)?)?),
         Some("network") => Box::new(Network::new(path)?),
         _ => return Err(format!("no workload is called {name}").into()),
     })

@@ -5,20 +5,23 @@
 //! 29 x 29                        15 x 15                        8 x 8
 //! ```
 //!
-//! It knows nothing about rotations. Its width is chosen so that it costs what the equivariant network costs.
+//! It knows nothing about rotations. Its width is chosen so that it costs what the equivariant network costs. It computes with the same operations as that one, on
+//! scalar fields of the group without symmetry, so that times compare the two and not two libraries of kernels.
 
 use std::fmt;
 
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::pool::{MaxPool2d, MaxPool2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, TensorData};
 use burn::{Tensor, tensor::Shape};
 use equi_core::FieldType;
 use equi_core::check::{FieldFn, NamedLayer};
 use equi_core::group::Group;
-use equi_layers::planar::Nonlinearity;
+use equi_core::ops::{ConvSteps, ConvSymmetry, steerable_conv2d};
+use equi_layers::planar::{
+    InnerBatchNorm, InnerBatchNormConfig, Nonlinearity, Pointwise, PointwiseMaxPool, PointwiseMaxPoolConfig,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use serde::{Deserialize, Serialize};
@@ -44,17 +47,21 @@ pub struct PlainCnnConfig {
 #[derive(Module, Debug)]
 pub struct PlainCnn {
     blocks: Vec<Block>,
-    pool: MaxPool2d,
     /// `[2 * width, classes]`
     head: Linear,
 }
 
-/// Convolution, batch norm, ELU.
+/// Convolution, batch norm, ELU, and pooling except in the last block.
 #[derive(Module, Debug)]
 struct Block {
     /// `[channels_out, channels_in, kernel, kernel]`
     conv: Conv2d,
-    norm: BatchNorm,
+    /// None.
+    #[module(skip)]
+    symmetry: ConvSymmetry,
+    norm: InnerBatchNorm,
+    activation: Pointwise,
+    pool: Option<PointwiseMaxPool>,
 }
 
 impl PlainCnnConfig {
@@ -75,28 +82,30 @@ impl PlainCnnConfig {
             .channels()
             .into_iter()
             .zip(KERNELS)
-            .map(|(channels, kernel)| {
+            .enumerate()
+            .map(|(place, (channels, kernel))| {
                 let mut conv = Conv2dConfig::new(channels, [kernel, kernel])
                     .with_padding(PaddingConfig2d::Explicit(kernel / 2, kernel / 2, kernel / 2, kernel / 2))
                     .with_bias(false)
                     .init(device);
                 let fan_in = channels[0] * kernel * kernel;
                 conv.weight = normal([channels[1], channels[0], kernel, kernel], 2.0 / fan_in as f64, &mut rng, device);
-                Block { conv, norm: BatchNormConfig::new(channels[1]).init(device) }
+                let [input, output] = channels.map(|channels| FieldType::trivial(Group::trivial(), channels));
+                let pool = || PointwiseMaxPoolConfig::new(&output, 3).with_stride(2).with_padding(1).init();
+                Block {
+                    conv,
+                    symmetry: ConvSymmetry::new(&input, &output, kernel),
+                    norm: InnerBatchNormConfig::new(&output).init(device).expect(SCALARS),
+                    activation: Pointwise::new(&output, Nonlinearity::Elu(1.0)).expect(SCALARS),
+                    pool: (place + 1 < KERNELS.len()).then(|| pool().expect(SCALARS)),
+                }
             })
             .collect();
         let features = 2 * self.width;
         let mut head = LinearConfig::new(features, self.classes).init(device);
         head.weight = normal([features, self.classes], 1.0 / features as f64, &mut rng, device);
         head.bias = Some(Param::from_tensor(Tensor::zeros([self.classes], device)));
-        PlainCnn {
-            blocks,
-            pool: MaxPool2dConfig::new([3, 3])
-                .with_strides([2, 2])
-                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
-                .init(),
-            head,
-        }
+        PlainCnn { blocks, head }
     }
 
     /// Trainable parameters, without building the network.
@@ -128,24 +137,34 @@ impl fmt::Display for PlainCnnConfig {
     }
 }
 
+/// Why layers of scalar fields can be built.
+const SCALARS: &str = "scalars take every layer";
+
+impl Block {
+    fn convolve(&self, features: Tensor<4>) -> Tensor<4> {
+        let [.., kernel] = self.conv.weight.dims();
+        let steps = ConvSteps { padding: kernel / 2, ..ConvSteps::default() };
+        steerable_conv2d(features, self.conv.weight.val(), None, steps, &self.symmetry)
+    }
+}
+
 impl PlainCnn {
     /// The network as maps of scalar fields of `group`, for [`check::layers`](equi_core::check::layers): how far is each from commuting with it?
     pub fn layers<'a>(&'a self, group: Group) -> Vec<NamedLayer<'a>> {
         let options = (self.head.weight.device(), self.head.weight.dtype());
         let scalars = |channels| FieldType::trivial(group, channels);
         let mut layers: Vec<NamedLayer> = Vec::new();
-        let last = self.blocks.len();
         for (number, block) in (1..).zip(&self.blocks) {
             let [output, input, ..] = block.conv.weight.dims();
             let mut add = |name: &str, given, map: Box<dyn Fn(Tensor<4>) -> Tensor<4> + 'a>| {
                 let layer = FieldFn::new(scalars(given), scalars(output), &options.0, options.1, map);
                 layers.push((format!("{name} {number}"), Box::new(layer)));
             };
-            add("convolution", input, Box::new(|x| block.conv.forward(x)));
+            add("convolution", input, Box::new(|x| block.convolve(x)));
             add("batch norm", output, Box::new(|x| block.norm.forward(x)));
-            add("ELU", output, Box::new(|x| Nonlinearity::Elu(1.0).apply(x)));
-            if number < last {
-                add("pooling", output, Box::new(|x| self.pool.forward(x)));
+            add("ELU", output, Box::new(|x| block.activation.forward(x)));
+            if let Some(pool) = &block.pool {
+                add("pooling", output, Box::new(|x| pool.forward(x)));
             }
         }
         let features = self.head.weight.dims()[0];
@@ -156,12 +175,11 @@ impl PlainCnn {
 
 impl Classifier for PlainCnn {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let last = self.blocks.len() - 1;
         let mut features = images;
-        for (i, block) in self.blocks.iter().enumerate() {
-            features = Nonlinearity::Elu(1.0).apply(block.norm.forward(block.conv.forward(features)));
-            if i < last {
-                features = self.pool.forward(features);
+        for block in &self.blocks {
+            features = block.norm.forward_activated(block.convolve(features), &block.activation);
+            if let Some(pool) = &block.pool {
+                features = pool.forward(features);
             }
         }
         self.head.forward(maximum_over_pixels(features))
