@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use burn::Tensor;
 use burn::module::Module;
 use burn::tensor::Device;
+use equi_core::check::points::NamedPointLayer;
 
 use super::{Problem, Score};
 use crate::augment::PointAugmentation;
@@ -19,6 +20,13 @@ pub trait PointModel: Module {
     ///
     /// - output: as the targets of the batch: a number of every sample, `[samples, 1]`, or vectors of the points, `[points, 3]`
     fn forward(&self, batch: &PointBatch) -> Tensor<2>;
+
+    /// The network as maps of what points carry, one after the other, on the graph of `batch`, for
+    /// [`check::points::layers`](equi_core::check::points::layers): which of them breaks the symmetry? The first takes [`PointBatch::features`], and
+    /// [`Stages`](crate::model::stages::Stages) makes them. None where a network does not say.
+    fn node_layers<'a>(&'a self, _batch: &'a PointBatch) -> Vec<NamedPointLayer<'a>> {
+        Vec::new()
+    }
 }
 
 /// Samples to train on, samples to validate on, and how the former are varied.
