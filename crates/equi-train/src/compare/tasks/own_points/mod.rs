@@ -1,50 +1,42 @@
 //! Points of the user's: the same comparison, on other data.
 
+mod shape;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use equi_core::group::Isometry;
-use equi_layers::graph::{EgnnConfig, RawGnnConfig};
+use equi_core::check::points::PointLayerReports;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
+use super::own::{FEWEST, Own, OwnArms, Trains, quarters};
+use super::points::{self as points_tasks, Asked, PointTrials, augmentation, far};
 use crate::augment::PointAugmentation;
-use crate::compare::cell::{Tested, Work, train_cell};
-use crate::compare::matching::{seconds_ratio, training_step, width_of_equal_time};
-use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, EquivarianceError, Metric, Poses};
+use crate::compare::cell::{Work, train_cell};
+use crate::compare::check::{trained_on, with_weights};
+use crate::compare::probe::motion::point_layers;
+use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, Turning};
 use crate::compare::symmetry::{self, features};
-use crate::compare::view::motion::{among_frames, averaged, passes, shown};
+use crate::compare::view::motion::shown;
 use crate::compare::{
-    ARMS, Arm, CellPlan, CompareError, Growth, Hyperparameters, MatchBy, Network, Plan, Preset, Recipe, Setting,
-    Symmetry, Task, Trials, View, nearest_width, probe, view,
+    Arm, CellPlan, Checked, CompareError, Growth, Hyperparameters, Network, Plan, Preset, Recipe, Setting, Symmetry,
+    Task, Trials, tuning,
 };
-use crate::cost::parameters;
 use crate::data::DataError;
-use crate::data::points::{self, Neighbourhood, PointBatch, PointSet, PointSystem, PointTarget, Units};
-use crate::data::spatial::{Answer, Sample, Spatial};
+use crate::data::points::{self, Neighbourhood, PointSet, PointSystem, PointTarget, Units};
+use crate::data::spatial::{Answer, Sample};
 use crate::fit::{PointModel, PointRegression, Schedule, Session, point_answers};
-use crate::model::dynamics::{egnn_flops, raw_gnn_flops};
-use crate::model::points::{PointEgnn, PointGnn};
 use crate::report;
 use crate::seed::{Purpose, stream};
-use crate::stop::Stop;
+use shape::Shape;
 
-/// Fewest training samples: a fifth of them choose the epoch.
-const FEWEST: usize = 10;
 /// Most points of a sample all pairs of which hear of each other: then there are 2,450.
 const MOST_OF_ALL_PAIRS: usize = 50;
-/// Features of a point between the layers of the equivariant network, and its layers.
-const HIDDEN: usize = 64;
-const LAYERS: usize = 4;
-/// Test samples on which equivariance is measured.
-const PROBE: usize = 50;
 /// How far samples are moved that are out of range, in their radii.
 const FAR: f64 = 10.0;
-/// Seed of the poses of test samples, whatever the seeds of a run are.
-const TASK_SEED: u64 = 1;
 /// Samples of a training step.
 const BATCH: usize = 32;
 
@@ -71,24 +63,31 @@ pub struct OwnPoints {
     train: Arc<[PointSystem]>,
     test: Vec<PointSystem>,
     shape: Shape,
+    arms: OwnArms<OwnTrials>,
 }
 
-/// What networks must know of the data.
-#[derive(Clone, Copy, Debug)]
-struct Shape {
-    /// Features that say which species a point is.
-    species: usize,
-    /// Numbers of a point that networks are given.
-    inputs: usize,
-    velocities: bool,
-    /// Whether a number is told of a sample, or a vector of every point.
-    scalar: bool,
-    /// How many training samples there are, and the points and edges of all of them.
-    samples: usize,
-    points: usize,
-    edges: usize,
-    /// The root mean square distance of the points from the centres of their samples, to two digits.
-    radius: f64,
+/// A network of the user's as an arm of a study of [points](OwnPoints): what it is called, whether its training samples are augmented, and how it is made.
+#[derive(Debug)]
+pub struct OwnPointArm(Own<OwnTrials>);
+
+impl OwnPointArm {
+    /// An arm that is called `name` and does what `about` says, with the network that `build` makes for a seed, on a device that keeps gradients.
+    /// `flops` are the operations of one forward pass of an average sample, for the costs in the report; `augmented` turns, mirrors and moves training samples at random.
+    ///
+    /// It is not made to match the other networks in cost; the report says what it costs. It is tested as the others are, and layer by layer if it says
+    /// [what its layers are](PointModel::node_layers).
+    ///
+    /// The network sees a [`PointBatch`](points::PointBatch) with [`OwnPoints::inputs`] numbers of every point, in [`Units`] in which all is of size 1, and gives numbers `[samples, 1]` or
+    /// vectors `[points, 3]` in these units.
+    pub fn new<M: PointModel + 'static>(
+        name: &'static str,
+        about: &'static str,
+        augmented: bool,
+        flops: u64,
+        build: impl Fn(u64, &Device) -> M + Send + Sync + 'static,
+    ) -> Self {
+        Self(Own::new(name, about, augmented, flops, build))
+    }
 }
 
 impl OwnPoints {
@@ -211,113 +210,23 @@ impl OwnPoints {
             train: systems.into(),
             test: tests,
             shape,
+            arms: OwnArms::new(&["plain", "augmented", "augmented-tta", "equivariant", "canonical"]),
         })
     }
-}
 
-impl Shape {
-    fn of(systems: &[PointSystem], species: usize) -> Self {
-        let first = &systems[0];
-        let spread = |system: &PointSystem| -> f64 {
-            let centre = system.centre();
-            system.positions.iter().map(|x| (0..3).map(|k| (x[k] - centre[k]).powi(2)).sum::<f64>()).sum()
-        };
-        let points = systems.iter().map(Sample::points).sum();
-        let radius = (systems.iter().map(spread).sum::<f64>() / points as f64).sqrt();
-        let rounded: f64 = format!("{radius:.1e}").parse().unwrap_or(radius);
-        Self {
-            species,
-            inputs: PointBatch::inputs(first.features[0].len(), first.velocities.is_some()),
-            velocities: first.velocities.is_some(),
-            scalar: first.target.is_scalar(),
-            samples: systems.len(),
-            points,
-            edges: systems.iter().map(|system| system.edges.len()).sum(),
-            radius: if rounded > 0.0 { rounded } else { 1.0 },
-        }
+    /// With a network of the user's as an arm, too.
+    ///
+    /// # Errors
+    ///
+    /// If there is an arm of this name.
+    pub fn with_arm(mut self, arm: OwnPointArm) -> Result<Self, CompareError> {
+        self.arms = self.arms.with(arm.0)?;
+        Ok(self)
     }
 
-    /// How the metric is named.
-    fn metric(&self) -> &'static str {
-        if self.scalar { "test MAE" } else { "test mean distance" }
-    }
-
-    /// Points of an average sample, where the answer is a number.
-    fn average(&self) -> Option<f64> {
-        self.scalar.then_some(self.points as f64 / self.samples as f64)
-    }
-
-    fn egnn(&self, hyperparameters: &Hyperparameters) -> EgnnConfig {
-        let config = EgnnConfig::new(self.inputs, hyperparameters.channels(HIDDEN)).with_layers(LAYERS);
-        let config = match (self.velocities, self.scalar) {
-            (true, _) => config.with_velocity(),
-            (false, true) => config.invariant(),
-            (false, false) => config,
-        };
-        if self.scalar { config.with_out_features(1) } else { config }
-    }
-
-    /// The plain network `width` features wide.
-    fn raw(&self, width: usize) -> RawGnnConfig {
-        let config = RawGnnConfig::new(self.inputs, width).with_layers(LAYERS);
-        let config = config.with_out_features(if self.scalar { 1 } else { 3 });
-        if self.velocities { config } else { config.without_velocities() }
-    }
-
-    /// The plain network whose cost is nearest to that of the equivariant one; narrower, if the hyperparameters say so.
-    fn plain(&self, setting: &Setting, hyperparameters: &Hyperparameters, device: &Device) -> RawGnnConfig {
-        let egnn = self.egnn(&Hyperparameters::MATCHED);
-        let width = match (setting.plain_width, setting.matched_by) {
-            (Some(width), _) => width,
-            // Where nothing has been timed, operations are the nearest to time.
-            (None, MatchBy::Flops | MatchBy::Time) => {
-                nearest_width(egnn_flops(&egnn, self.points, self.edges), |width| {
-                    raw_gnn_flops(&self.raw(width), self.points, self.edges)
-                })
-            }
-            (None, MatchBy::Params) => nearest_width(parameters(&egnn.init(device).expect(VALID)) as u64, |width| {
-                parameters(&self.raw(width).init(device).expect(VALID)) as u64
-            }),
-        };
-        self.raw(hyperparameters.channels(width))
-    }
-
-    /// Every sample turned, mirrored with probability 1/2 and moved by about its radius.
-    fn everywhere(&self) -> PointAugmentation {
-        PointAugmentation { translation: self.radius, ..PointAugmentation::default() }
-    }
-
-    /// What an arm does to its training samples: all that leaves the answer as it is; one of the frames.
-    fn augmentation(&self, arm: &Arm, hyperparameters: &Hyperparameters) -> PointAugmentation {
-        match arm.view {
-            View::Frames => among_frames(),
-            _ if arm.augmented => self.everywhere().scaled(hyperparameters.augmentation),
-            _ => PointAugmentation::none(),
-        }
-    }
-}
-
-/// A training step that is timed.
-fn step<'a, M: PointModel>(
-    systems: &'a [PointSystem],
-    units: &'a Units,
-    model: M,
-    device: &Device,
-) -> impl FnMut() + use<'a, M> {
-    let problem = PointRegression::new(systems, systems, units, PointAugmentation::none(), 0);
-    training_step(problem, model.train(), systems.len(), device)
-}
-
-/// Why configurations of this file can be built.
-const VALID: &str = "widths and numbers of layers are positive";
-
-/// How a view is called behind the name of a network.
-fn described(view: View) -> String {
-    match view {
-        View::AsIs => String::new(),
-        View::Averaged => format!(", averaged over {} poses in tests", passes(view)),
-        View::Canonical => ", in the frame of the principal components".to_string(),
-        View::Frames => format!(", averaged over {} frames of the principal components", passes(view)),
+    /// Numbers of every point that networks are given besides its position and velocity: one for each species, its features, and its speed; 1 if that is nothing.
+    pub fn inputs(&self) -> usize {
+        self.shape.inputs
     }
 }
 
@@ -334,14 +243,12 @@ impl Task for OwnPoints {
         Domain::Points
     }
 
-    /// All that are trained.
     fn arms(&self) -> &[Arm] {
-        let trained = ARMS.iter().take_while(|arm| arm.is_trained()).count();
-        &ARMS[..trained]
+        self.arms.all()
     }
 
     fn quick_arms(&self) -> &[&'static str] {
-        &["plain", "augmented", "augmented-tta", "equivariant", "canonical"]
+        self.arms.quick()
     }
 
     fn data(&self) -> Option<String> {
@@ -368,14 +275,8 @@ impl Task for OwnPoints {
             Preset::Standard => (5, 1000, 40, BATCH, 6, 20_000),
             Preset::Paper => (5, 3000, 80, BATCH, 16, usize::MAX),
         };
-        let all = self.train.len().min(most);
-        let mut sizes: Vec<usize> =
-            [all / 16, all / 4, all].into_iter().filter(|&size| size >= 2 * FEWEST || size == all).collect();
-        if preset == Preset::Smoke {
-            sizes.truncate(1);
-        }
         Recipe {
-            sizes,
+            sizes: quarters(self.train.len().min(most), preset),
             seeds,
             test_size: self.test.len().min(most),
             steps_per_100,
@@ -401,51 +302,14 @@ impl Task for OwnPoints {
         hyperparameters: &Hyperparameters,
         device: &Device,
     ) -> Result<ArmSummary, CompareError> {
-        let Shape { samples, points, edges, .. } = self.shape;
-        let (model, parameters, flops) = match arm.network {
-            Network::Equivariant => {
-                let config = self.shape.egnn(hyperparameters);
-                let kind = if config.update_positions { "EGNN" } else { "invariant EGNN" };
-                let with = if config.velocity { " with velocities" } else { "" };
-                (
-                    format!("{kind}{with}, {LAYERS} layers, {} features", config.hidden),
-                    parameters(&config.init(device).expect(VALID)),
-                    egnn_flops(&config, points, edges),
-                )
-            }
-            Network::Plain => {
-                let config = self.shape.plain(setting, hyperparameters, device);
-                (
-                    format!("GNN on coordinates, {LAYERS} layers, {} features", config.hidden),
-                    parameters(&config.init(device).expect(VALID)),
-                    raw_gnn_flops(&config, points, edges),
-                )
-            }
-            Network::Linear | Network::Own(_) => unreachable!("points of the user's have no arm {}", arm.name),
-        };
-        // Of an average sample.
-        let flops_per_sample = flops / samples as u64;
-        Ok(ArmSummary {
-            name: arm.name.to_string(),
-            model: model + &described(arm.view),
-            parameters,
-            flops_per_sample,
-            test_flops_per_sample: Some(passes(arm.view) as u64 * flops_per_sample),
-            training_flops_per_sample: Some(3 * flops_per_sample),
-            augmentation: self.shape.augmentation(arm, hyperparameters).to_string(),
+        Ok(match self.arms.own(arm) {
+            Some(own) => own.summary(device, augmentation(arm, self.shape.everywhere(), hyperparameters)),
+            None => self.shape.contestant(arm, setting, hyperparameters, device),
         })
     }
 
     fn width_by_time(&self, setting: &Setting, device: &Device) -> Result<usize, CompareError> {
-        let shape = self.shape;
-        let systems = &self.train[..BATCH.min(self.train.len())];
-        let units = Units::of(systems, shape.species);
-        let matched = &Hyperparameters::MATCHED;
-        width_of_equal_time(shape.plain(setting, matched, device).hidden, |width| {
-            let egnn = PointEgnn::new(shape.egnn(matched).init(device).expect(VALID), shape.average());
-            let plain = PointGnn::new(shape.raw(width).init(device).expect(VALID), shape.average());
-            Ok(seconds_ratio(step(systems, &units, egnn, device), step(systems, &units, plain, device)))
-        })
+        self.shape.width_by_time(&self.train[..BATCH.min(self.train.len())], setting, device)
     }
 
     fn open(&self, plan: &Plan, _data: Option<&Path>, device: &Device) -> Result<Box<dyn Trials>, CompareError> {
@@ -456,6 +320,7 @@ impl Task for OwnPoints {
             train: self.train.clone(),
             test,
             shape: self.shape,
+            arms: self.arms.clone(),
             plan: plan.clone(),
             device: device.clone(),
         }))
@@ -467,16 +332,9 @@ struct OwnTrials {
     train: Arc<[PointSystem]>,
     test: Vec<PointSystem>,
     shape: Shape,
+    arms: OwnArms<Self>,
     plan: Plan,
     device: Device,
-}
-
-/// A network, and how an arm asks it.
-struct Asked<'a, M> {
-    model: &'a M,
-    cell: &'a CellPlan,
-    units: &'a Units,
-    stop: &'a Stop,
 }
 
 impl Trials for OwnTrials {
@@ -487,73 +345,145 @@ impl Trials for OwnTrials {
         Ok(symmetry::score("rotations and reflections", systems.len(), features))
     }
 
+    fn turning(&self) -> Option<Turning> {
+        Turning::of_points(&self.test)
+    }
+
+    fn check(&self, arm: &Arm, weights: Option<&Path>) -> Result<Checked, CompareError> {
+        let hyperparameters = tuning::beside(weights, arm)?.unwrap_or(self.plan.recipe.hyperparameters(arm));
+        let cell = self.plan.recipe.cell(*arm, 0, 0);
+        let (seed, device) = (weights_seed(&cell), &self.device);
+        match arm.network {
+            Network::Equivariant => self.checked(self.shape.built_egnn(&hyperparameters, seed, device), &cell, weights),
+            Network::Plain => {
+                let config = self.shape.plain(&self.plan.setting, &hyperparameters, device);
+                self.checked(self.shape.built_plain(config, seed, device), &cell, weights)
+            }
+            Network::Linear | Network::Own(_) => {
+                Err(CompareError::Request(format!("--arm: {} has no layers that this can tell apart", arm.name)))
+            }
+        }
+    }
+
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
         let work = Work { cell, plan: &self.plan, device: &self.device, session, progress };
-        let seed = stream(cell.seed, Purpose::Weights, 0).next_u64();
-        let average = self.shape.average();
-        let hyperparameters = &cell.hyperparameters;
-        match cell.arm.network {
-            Network::Equivariant => {
-                let network = self.shape.egnn(hyperparameters).with_seed(seed).init(&self.device).expect(VALID);
-                self.train(PointEgnn::new(network, average), work)
-            }
-            _ => {
-                let config = self.shape.plain(&self.plan.setting, hyperparameters, &self.device).with_seed(seed);
-                self.train(PointGnn::new(config.init(&self.device).expect(VALID), average), work)
-            }
+        if let Some(own) = self.arms.own(&cell.arm) {
+            return own.train(self, work);
+        }
+        let (seed, device) = (weights_seed(cell), &self.device);
+        if cell.arm.network == Network::Equivariant {
+            self.train(self.shape.built_egnn(&cell.hyperparameters, seed, device), work)
+        } else {
+            let config = self.shape.plain(&self.plan.setting, &cell.hyperparameters, device);
+            self.train(self.shape.built_plain(config, seed, device), work)
         }
     }
 }
 
-impl OwnTrials {
-    fn train<M: PointModel>(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
+impl PointTrials for OwnTrials {
+    type Sample = PointSystem;
+
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn test(&self) -> &[PointSystem] {
+        &self.test
+    }
+
+    fn metric(&self) -> &'static str {
+        self.shape.metric()
+    }
+
+    fn error(&self, answers: &[PointTarget], systems: &[PointSystem]) -> f64 {
+        mean_error(answers, systems)
+    }
+
+    fn outside(&self, systems: &[PointSystem]) -> Vec<PointSystem> {
+        far(systems, FAR * self.shape.radius, Sample::centre)
+    }
+
+    fn everywhere(&self) -> PointAugmentation {
+        self.shape.everywhere()
+    }
+
+    fn translation(&self) -> f64 {
+        self.shape.radius
+    }
+}
+
+/// A network, and the units in which it is given samples.
+struct InUnits<'a, M> {
+    model: &'a M,
+    units: &'a Units,
+    device: &'a Device,
+}
+
+impl<M: PointModel> points_tasks::Network<PointSystem> for InUnits<'_, M> {
+    fn answers(&self, systems: &[PointSystem]) -> Vec<PointTarget> {
+        point_answers(self.model, systems, self.units, self.device)
+    }
+
+    fn layers(&self, systems: &[PointSystem]) -> PointLayerReports {
+        point_layers(self.model, systems, self.units, self.device)
+    }
+}
+
+impl<M: PointModel> Trains<M> for OwnTrials {
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn train(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
         let Work { cell, session, .. } = work;
         let systems = shown(cell.arm.view, &self.chosen(cell.seed, cell.train_size));
-        let held_out = self.plan.recipe.validation(systems.len());
-        let (training, validation) = systems.split_at(systems.len() - held_out);
+        let (training, validation) = self.parts(&systems);
         let units = Units::of(training, self.shape.species);
-        let augmentation = self.shape.augmentation(&cell.arm, &cell.hyperparameters);
+        let augmentation = augmentation(&cell.arm, self.everywhere(), &cell.hyperparameters);
         let problem = PointRegression::new(training, validation, &units, augmentation, cell.seed);
-        let exact = |model: &M| self.exact_error(&Asked { model, cell, units: &units, stop: &Stop::new() });
-        let exact_untrained = exact(&model.valid());
+        let exact_untrained = self.asked(&model.valid(), &units, cell).exact_error();
         train_cell(&problem, model, work, |trained| {
-            let asked = Asked { model: trained, cell, units: &units, stop: &session.stop };
-            let error = |systems: &[PointSystem]| Some(mean_error(&self.answers(&asked, systems)?, systems));
-            let predicted = self.answers(&asked, &self.test)?;
-            let few = view::posed(self.test.len());
-            let some = &self.test[..few];
-            Some(Tested {
-                metric: Metric { name: self.shape.metric().to_string(), value: mean_error(&predicted, &self.test) },
-                equivariance_error: EquivarianceError {
-                    exact_untrained,
-                    exact: exact(trained),
-                    rotation_45: None,
-                    resampling_floor_45: None,
-                    small_turns: None,
-                },
-                poses: Poses {
-                    canonical: mean_error(&predicted[..few], some),
-                    random: error(&turned(some))?,
-                    outside: error(&far(some, FAR * self.shape.radius))?,
-                },
-                layers: Vec::new(),
-                turning: Vec::new(),
-            })
+            self.asked(trained, &units, cell).tested(exact_untrained, &session.stop)
         })
     }
+}
 
-    /// What an arm says of samples, in units of the data; none if it was stopped.
-    fn answers<M: PointModel>(&self, asked: &Asked<'_, M>, systems: &[PointSystem]) -> Option<Vec<PointTarget>> {
-        let Asked { model, cell, units, stop } = *asked;
-        let predict = |systems: &[PointSystem]| point_answers(model, systems, units, &self.device);
-        averaged(cell.arm.view, systems, self.shape.everywhere(), cell.seed, stop, predict)
+/// The seed of the weights of a cell.
+fn weights_seed(cell: &CellPlan) -> u64 {
+    stream(cell.seed, Purpose::Weights, 0).next_u64()
+}
+
+impl OwnTrials {
+    fn asked<'a, M: PointModel>(
+        &'a self,
+        model: &'a M,
+        units: &'a Units,
+        cell: &'a CellPlan,
+    ) -> Asked<'a, Self, InUnits<'a, M>> {
+        Asked { trials: self, cell, network: InUnits { model, units, device: &self.device } }
     }
 
-    /// How far the arm as a whole is from equivariant: its network, and the poses it is shown.
-    fn exact_error<M: PointModel>(&self, asked: &Asked<'_, M>) -> Option<f64> {
-        let probes = &self.test[..PROBE.min(self.test.len())];
-        let predict = |systems: &[PointSystem]| self.answers(asked, systems).expect("nobody stops it");
-        probe::motion::exact_error_within(self.shape.radius, predict, probes)
+    /// A network as it is, or with the weights of a file, in the units in which these were trained where its name says so; in those of all training samples otherwise.
+    fn checked<M: PointModel>(
+        &self,
+        model: M,
+        cell: &CellPlan,
+        weights: Option<&Path>,
+    ) -> Result<Checked, CompareError> {
+        let model = with_weights(model.valid(), weights)?;
+        let (count, seed) = weights.and_then(trained_on).unwrap_or((self.train.len(), 0));
+        let systems = shown(cell.arm.view, &self.chosen(seed, count.min(self.train.len())));
+        let units = Units::of(self.parts(&systems).0, self.shape.species);
+        Ok(self.asked(&model, &units, cell).checked(weights))
+    }
+
+    /// The samples that are trained on, and those that choose the epoch.
+    fn parts<'a>(&self, systems: &'a [PointSystem]) -> (&'a [PointSystem], &'a [PointSystem]) {
+        systems.split_at(systems.len() - self.plan.recipe.validation(systems.len()))
     }
 
     /// The first `count` training samples in the order of a seed.
@@ -576,32 +506,13 @@ fn mean_error(predicted: &[PointTarget], systems: &[PointSystem]) -> f64 {
     lengths().sum::<f64>() / lengths().count().max(1) as f64
 }
 
-/// Samples, each turned at random about its centre.
-fn turned(systems: &[PointSystem]) -> Vec<PointSystem> {
-    let turn = |(place, system): (usize, &PointSystem)| {
-        let rotation = Isometry::random_rotation(&mut stream(TASK_SEED, Purpose::Poses, place as u64));
-        let there = Isometry::translation(system.centre()).expect("positions are finite");
-        system.moved(&(there * rotation * there.inverse()))
-    };
-    systems.iter().enumerate().map(turn).collect()
-}
-
-/// Samples, each mirrored and moved by `distance` in a direction of its own.
-fn far(systems: &[PointSystem], distance: f64) -> Vec<PointSystem> {
-    let away = |(place, system): (usize, &PointSystem)| {
-        let rotation = Isometry::random_rotation(&mut stream(TASK_SEED, Purpose::Poses, place as u64));
-        let offset = Isometry::translation(rotation.act([distance, 0.0, 0.0])).expect("a finite offset");
-        let there = Isometry::translation(system.centre()).expect("positions are finite");
-        system.moved(&(offset * there * PointAugmentation::mirror(1) * there.inverse()))
-    };
-    systems.iter().enumerate().map(away).collect()
-}
-
 #[cfg(all(test, feature = "flex"))]
 mod tests {
+    use super::points_tasks::turned;
     use super::*;
-    use crate::compare::Request;
+    use crate::compare::{Request, View};
     use crate::data::points::PointSample;
+    use crate::data::spatial::Spatial;
     use crate::device::resolve;
     use rand::RngExt;
 
@@ -696,7 +607,7 @@ mod tests {
         let found = PointTarget::Vectors(vec![[3.0, 0.0, -4.0], [0.0, 1.0, 0.0]]);
         assert_eq!(mean_error(std::slice::from_ref(&found), std::slice::from_ref(&zero)), 3.0);
         let mut random = stream(0, Purpose::Probe, 0);
-        let turned = found.moved(&Isometry::random_orthogonal(&mut random));
+        let turned = found.moved(&equi_core::group::Isometry::random_orthogonal(&mut random));
         assert!((mean_error(&[turned], &[zero]) - 3.0).abs() < 1e-12);
         let numbers = [2.0, -1.0].map(PointTarget::Scalar);
         let right = [5.0, 0.0].map(|y| system(PointTarget::Scalar(y)));
@@ -723,7 +634,7 @@ mod tests {
             assert!(apart(system, &turned) < 1e-12);
             assert!((system.positions[0][0] - turned.positions[0][0]).abs() > 1e-6);
         }
-        for (system, far) in systems.iter().zip(far(systems, 7.0)) {
+        for (system, far) in systems.iter().zip(far(systems, 7.0, Sample::centre)) {
             assert!((apart(system, &far) - 7.0).abs() < 1e-12);
         }
         // Points of a cube of side 1 are about half a unit from their centre, and the radius has two digits.
@@ -738,6 +649,7 @@ mod tests {
             train: task.train.clone(),
             test: task.test.clone(),
             shape: task.shape,
+            arms: task.arms.clone(),
             plan,
             device: Device::flex(),
         };
