@@ -233,6 +233,36 @@ mod tests {
 
     #[cfg(feature = "flex")]
     #[test]
+    fn small_turns_of_numbers_are_relative_to_how_much_they_vary() {
+        use crate::data::points::{Neighbourhood, PointSample, PointTarget};
+
+        let sample = |at: f64| PointSample {
+            positions: vec![[at, 0.0, 0.0], [0.0, 1.0 + at, 0.0], [0.0, 0.0, 2.0]],
+            velocities: None,
+            species: Vec::new(),
+            features: Vec::new(),
+            target: PointTarget::Scalar(0.0),
+        };
+        let system = |at| PointSystem::new(&sample(at), [0.0; 3], &[], Neighbourhood::All).unwrap();
+        let systems = [0.5, 1.0, 2.0].map(system);
+        let turned = |systems: &[PointSystem], number: fn(&PointSystem) -> f64| {
+            let predict =
+                |systems: &[PointSystem]| systems.iter().map(|system| PointTarget::Scalar(number(system))).collect();
+            small_turns(predict, systems, &Device::flex()).unwrap()
+        };
+        let length = |system: &PointSystem| 1000.0 + system.lengths().sum::<f64>();
+        let along = |system: &PointSystem| 1000.0 + system.positions[0][0] - system.centre()[0];
+        // A few eps^(2/3) in f32; beside the thousand a turn would be nothing.
+        assert!(turned(&systems, length).relative < 3e-4, "{:?}", turned(&systems, length));
+        let error = turned(&systems, along);
+        assert!(error.relative > 0.1 && error.axes[0] < 3e-4 && error.axes[1] > 0.1, "{error:?}");
+        // One number does not vary.
+        let one = turned(&systems[..1], along).relative;
+        assert!((1e-5..1e-2).contains(&one), "{one}");
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
     fn layers_are_recorded_and_networks_without_any_have_none() {
         use equi_layers::graph::{LinearMotion, RawGnnConfig};
 

@@ -140,7 +140,7 @@ impl<T: PointTrials, N: Network<T::Sample>> Asked<'_, T, N> {
         let summary = trials.plan().arms.iter().find(|summary| summary.name == arm.name);
         Checked {
             what: format!(
-                "{}: {}, {}; rotations, reflections, translations and permutations, {} test samples",
+                "{}: {}, {}; rotations, reflections, translations and permutations, {} test systems",
                 arm.name,
                 summary.map_or("", |summary| &summary.model),
                 origin(weights),

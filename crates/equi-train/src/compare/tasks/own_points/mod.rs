@@ -510,10 +510,16 @@ fn mean_error(predicted: &[PointTarget], systems: &[PointSystem]) -> f64 {
 mod tests {
     use super::points_tasks::turned;
     use super::*;
-    use crate::compare::{Request, View};
-    use crate::data::points::PointSample;
+    use crate::compare::results::{CellStatus, TurnedAnswer};
+    use crate::compare::{CheckedParts, Request, View, compare_on};
+    use crate::data::points::{PointBatch, PointSample};
     use crate::data::spatial::Spatial;
     use crate::device::resolve;
+    use crate::stop::Stop;
+    use burn::Tensor;
+    use burn::module::Module;
+    use burn::nn::{Linear, LinearConfig};
+    use equi_core::ops::segment_sum;
     use rand::RngExt;
 
     /// Points of two species in a ball about (50, 0, 0), with the sum of their squared distances, or the vectors to their centre.
@@ -587,8 +593,118 @@ mod tests {
             }
             let (poses, value) = (done.poses.unwrap(), done.metric.unwrap().value);
             assert_eq!(poses.canonical, value, "the test set is no larger than what is posed");
+            // A difference quotient in f32 has a hundred times its rounding; a vector that does not turn has an error of 0.8.
+            let small_turns = errors.small_turns.unwrap();
+            assert!(!exact || small_turns < 1e-2, "{cell}: {errors:?}");
+            assert!(!["plain", "augmented"].contains(&cell.arm.name) || small_turns > 3e-2, "{cell}: {errors:?}");
+            let told = cell.arm.view == View::AsIs;
+            assert_eq!(done.layers.is_empty(), !told, "{cell}");
+            let worst = done.layers.iter().filter_map(|layer| layer.exact).fold(0.0, f64::max);
+            assert!(!told || (worst < 1e-3) == exact, "{cell}: {:?}", done.layers);
+            assert_eq!(done.turning.len(), 6, "{cell}");
             for other in [poses.random, poses.outside] {
                 assert!(!exact || (other / value - 1.0).abs() < 1e-3, "{cell}: {poses:?}");
+            }
+        }
+    }
+
+    /// Says of every sample a sum over its edges: a line in their squared lengths.
+    #[derive(Module, Debug)]
+    struct Lengths {
+        linear: Linear,
+    }
+
+    impl PointModel for Lengths {
+        fn forward(&self, batch: &PointBatch) -> Tensor<2> {
+            let squares = batch.graph.displacements(batch.points.positions.clone()).powi_scalar(2).sum_dim(1);
+            let of_points = segment_sum(self.linear.forward(squares), batch.graph.receivers());
+            segment_sum(of_points, batch.graph.members())
+        }
+    }
+
+    fn lengths(seed: u64, device: &Device) -> Lengths {
+        device.seed(seed);
+        Lengths { linear: LinearConfig::new(1, 1).init(device) }
+    }
+
+    /// A network that does not work.
+    #[derive(Module, Debug)]
+    struct Broken {
+        linear: Linear,
+    }
+
+    impl PointModel for Broken {
+        fn forward(&self, _: &PointBatch) -> Tensor<2> {
+            panic!("no such shape")
+        }
+    }
+
+    #[test]
+    fn networks_of_the_user_are_arms_and_those_that_panic_are_recorded() {
+        let broken = |seed, device: &Device| Broken { linear: lengths(seed, device).linear };
+        let task = task(false, false)
+            .with_arm(OwnPointArm::new("lengths", "squared lengths", false, 60, lengths))
+            .and_then(|task| task.with_arm(OwnPointArm::new("broken", "panics", false, 1, broken)))
+            .and_then(|task| task.with_arm(OwnPointArm::new("lengths-augmented", "the same", true, 60, lengths)))
+            .unwrap();
+        assert_eq!(task.inputs(), 2, "one number for each species");
+        assert_eq!(&task.quick_arms()[5..], ["lengths", "broken", "lengths-augmented"]);
+        let folder = tempfile::tempdir().unwrap();
+        let request = Request {
+            preset: Some("smoke".to_string()),
+            arms: Some(["lengths", "broken", "lengths-augmented", "plain"].map(str::to_string).to_vec()),
+            device: Some("flex".to_string()),
+            out: Some(folder.path().join("out")),
+            ..Request::default()
+        };
+        let results = compare_on(&task, &request, &Stop::new()).unwrap().results;
+        let of = |name: &str| {
+            let cell = results.cells.iter().find(|cell| cell.arm == name).unwrap();
+            (cell, results.arms.iter().find(|arm| arm.name == name).unwrap())
+        };
+        let (cell, _) = of("broken");
+        assert_eq!(cell.status, CellStatus::Diverged);
+        assert_eq!(cell.message.as_deref(), Some("it panicked: no such shape"));
+        for (name, is_augmented) in [("lengths", false), ("lengths-augmented", true)] {
+            let (cell, arm) = of(name);
+            assert_eq!((cell.status, arm.parameters, arm.flops_per_sample), (CellStatus::Done, 2, 60));
+            assert_eq!((arm.test_flops_per_sample, arm.training_flops_per_sample), (Some(60), Some(180)));
+            assert_eq!(arm.augmentation != "none", is_augmented);
+            // Lengths are the same wherever they are, up to rounding in f32.
+            let errors = cell.equivariance_error.as_ref().unwrap();
+            assert!(errors.exact.unwrap() < 1e-4 && errors.small_turns.unwrap() < 1e-2, "{errors:?}");
+            assert!(cell.layers.is_empty(), "it does not say what its layers are");
+            assert!(matches!(&cell.turning[0], TurnedAnswer::Numbers { numbers } if numbers.len() == 48));
+        }
+        assert_eq!(of("plain").0.status, CellStatus::Done);
+        let named = |name| OwnPointArm::new(name, "", false, 1, lengths);
+        for name in ["lengths", "plain", "linear"] {
+            let refused = task.clone().with_arm(named(name)).unwrap_err().to_string();
+            assert!(refused.contains(&format!("`{name}` already")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn networks_are_checked_as_they_are_before_training() {
+        for (velocities, vectors) in [(false, false), (true, false), (false, true)] {
+            let task = task(velocities, vectors);
+            let plan = plan(&task, "flops");
+            let trials = task.open(&plan, None, &Device::flex()).unwrap();
+            for (name, exact) in [("equivariant", true), ("plain", false), ("frame-averaged", velocities)] {
+                let arm = Arm::named(name).unwrap();
+                let checked = trials.check(&arm, None).unwrap();
+                let CheckedParts::Points { local, layers } = &checked.parts else { panic!("{checked}") };
+                assert!(checked.what.contains("before training, seed 0; ") && checked.what.contains("6 test systems"));
+                let worst = layers.0.iter().map(|layer| layer.own.error()).fold(0.0, f64::max);
+                // Rounding in f32, and a hundred times that in a difference quotient.
+                if exact {
+                    assert!(checked.error.exact.unwrap() < 1e-4 && local.relative < 1e-2, "{checked}");
+                }
+                assert_eq!(worst < 1e-3, name == "equivariant", "{checked}");
+                if name == "plain" {
+                    assert!(checked.error.exact.unwrap() > 1e-3 && local.relative > 1e-3, "{checked}");
+                }
+                assert_eq!(layers.0.len(), if name == "equivariant" && vectors { 5 } else { 6 }, "{checked}");
             }
         }
     }
