@@ -11,9 +11,8 @@ use equi_core::o3::{Irrep, Irreps, MulIrrep};
 use equi_layers::graph::{EgnnConfig, LinearMotion, RadialFieldConfig, RawGnnConfig};
 use equi_layers::o3::TensorFieldNetworkConfig;
 use equi_layers::se3_transformer::{AttentionScope, Keys, SE3TransformerConfig, Skip};
-use rand::Rng;
 
-use super::points::{self, Asked, PointTrials, augmentation, described, far};
+use super::points::{self, Asked, PointTrials, augmentation, described, far, weights_seed};
 use crate::augment::PointAugmentation;
 use crate::compare::cell::{Work, train_cell};
 use crate::compare::check::with_weights;
@@ -33,7 +32,6 @@ use crate::memory::peak_rss_mib;
 use crate::model::dynamics::{egnn_flops, radial_field_flops, raw_gnn_flops};
 use crate::model::se3_transformer::{SE3TransformerMotion, se3_transformer_flops};
 use crate::model::tensor_field::{TensorFieldMotion, tensor_field_flops};
-use crate::seed::{Purpose, stream};
 use crate::stop::Stop;
 
 /// Seed of the simulations: part of the task, whatever the seeds of a run are.
@@ -415,11 +413,6 @@ impl Trials for Systems {
             None => self.fit_line(cell),
         }
     }
-}
-
-/// The seed of the weights of a cell.
-fn weights_seed(cell: &CellPlan) -> u64 {
-    stream(cell.seed, Purpose::Weights, 0).next_u64()
 }
 
 impl PointTrials for Systems {

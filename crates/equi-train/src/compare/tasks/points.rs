@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use equi_core::check::points::{PointLayerReports, PointLocalError};
 use equi_core::group::Isometry;
+use rand::Rng;
 
 use crate::augment::PointAugmentation;
 use crate::compare::cell::Tested;
@@ -179,6 +180,11 @@ pub(super) fn augmentation(
         _ if arm.augmented => everywhere.scaled(hyperparameters.augmentation),
         _ => PointAugmentation::none(),
     }
+}
+
+/// The seed of the weights of a cell.
+pub(super) fn weights_seed(cell: &CellPlan) -> u64 {
+    stream(cell.seed, Purpose::Weights, 0).next_u64()
 }
 
 /// Samples, each turned at random about its centre.
