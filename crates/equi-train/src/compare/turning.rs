@@ -504,6 +504,26 @@ mod tests {
     }
 
     #[test]
+    fn samples_and_answers_of_earlier_versions_are_read_and_those_of_this_one_come_back() {
+        let text = r#"{"angles":[0.0],"samples":[
+            {"kind":"points","place":3,"charges":[1.0],"start":[[0.5,0.0,0.0]],"velocities":[[1.0,0.0,0.0]],"end":[[1.5,0.0,0.0]]},
+            {"kind":"image","place":0,"label":1,"size":[1,1],"height":1,"width":1,"range":[0.0,1.0],"levels":[7]}]}"#;
+        let Turning { samples, .. } = serde_json::from_str(text).unwrap();
+        assert!(matches!(&samples[0], TurnedSample::Points { place: 3, end, .. } if end[0] == [1.5, 0.0, 0.0]));
+        assert!(matches!(&samples[1], TurnedSample::Image { label: 1, levels, .. } if levels[..] == [7]));
+        let answers: Vec<TurnedAnswer> =
+            serde_json::from_str(r#"[{"positions":[[1.0,null,0.0]]},{"classes":[1],"probabilities":[[1.0]]}]"#)
+                .unwrap();
+        assert!(matches!(&answers[0], TurnedAnswer::Positions { positions } if positions[0][1].is_nan()));
+        assert!(matches!(&answers[1], TurnedAnswer::Classes { classes, .. } if classes[..] == [1]));
+        let vectors = PointTarget::Vectors(vec![[0.5, 0.25, 0.0]; 2]);
+        for target in [PointTarget::Scalar(2.5), vectors] {
+            let kept = Turning::of_points(&[system(2, target)]).unwrap();
+            assert_eq!(serde_json::from_str::<Turning>(&serde_json::to_string(&kept).unwrap()).unwrap(), kept);
+        }
+    }
+
+    #[test]
     fn motions_turn_about_their_centre_and_large_systems_are_left_out() {
         let motions = NBody::new(0).test(8).unwrap();
         let quarter = Isometry::rotation([0.0, 0.0, 1.0], std::f64::consts::FRAC_PI_2).unwrap();

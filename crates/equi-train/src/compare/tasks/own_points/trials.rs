@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use equi_core::check::points::PointLayerReports;
 use rand::seq::SliceRandom;
 
-use super::super::own::{OwnArms, Trains};
+use super::super::own::{FEWEST, OwnArms, Trains};
 use super::super::points::{self, Asked, PointTrials, augmentation, far, weights_seed};
 use super::shape::Shape;
 use crate::augment::PointAugmentation;
@@ -169,8 +169,10 @@ impl OwnTrials {
         weights: Option<&Path>,
     ) -> Result<Checked, CompareError> {
         let model = with_weights(model.valid(), weights)?;
-        let (count, seed) = weights.and_then(trained_on).unwrap_or((self.train.len(), 0));
-        let systems = shown(cell.arm.view, &self.chosen(seed, count.min(self.train.len())));
+        let all = self.train.len();
+        let named = weights.and_then(trained_on).filter(|(count, _)| (FEWEST..=all).contains(count));
+        let (count, seed) = named.unwrap_or((all, 0));
+        let systems = shown(cell.arm.view, &self.chosen(seed, count));
         let units = Units::of(self.parts(&systems).0, self.shape.species);
         Ok(self.asked(&model, &units, cell).checked(weights))
     }
