@@ -89,13 +89,34 @@ fn results(folder: &Path, out: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(folder.join(out).join("results.json")).unwrap()).unwrap()
 }
 
+/// By how much an answer fails to turn along in a quarter turn, relative to the size of all that is said.
+fn strays(answer: &Value) -> f64 {
+    let row = |row: &Value| -> Vec<f64> { row.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect() };
+    // Numbers are shifted by the first, so that their size is how much they vary, and at least 1.
+    let (before, after, size) = match answer.get("numbers") {
+        Some(numbers) => {
+            let numbers = row(numbers);
+            assert_eq!(numbers.len(), 48);
+            (vec![numbers[0]], vec![numbers[12]], 1.0)
+        }
+        None => {
+            let rows: Vec<Vec<f64>> = answer["vectors"].as_array().unwrap().iter().map(row).collect();
+            assert_eq!(rows.len(), 48);
+            let turned = rows[0].chunks(3).flat_map(|v| [-v[1], v[0], v[2]]).collect();
+            (turned, rows[12].clone(), rows[0].iter().fold(0.0, |size: f64, x| size.max(x.abs())))
+        }
+    };
+    before.iter().zip(&after).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size
+}
+
 #[test]
 fn own_points_are_compared() {
     let folder = data();
     // A number of a sample, and a vector of every point; all pairs, and near ones.
-    for (target, near, model) in
-        [("energy", "", "invariant EGNN, 4 layers"), ("forces", "radius = 2.5\n", "EGNN, 4 layers")]
-    {
+    for (target, near, model, metric, kind) in [
+        ("energy", "", "invariant EGNN, 4 layers", "test MAE", "number"),
+        ("forces", "radius = 2.5\n", "EGNN, 4 layers", "test mean distance", "vectors"),
+    ] {
         let study = STUDY.replace("target = \"energy\"\n", &format!("target = \"{target}\"\n{near}"));
         let output = compare(folder.path(), &study, &["--out", target]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -106,8 +127,10 @@ fn own_points_are_compared() {
         assert!(found["arms"][1]["model"].as_str().unwrap().starts_with(model), "{}", found["arms"]);
         let cells = found["cells"].as_array().unwrap();
         assert_eq!(cells.len(), 3);
+        let turning = found["turning"]["samples"].as_array().unwrap();
+        assert!(turning.len() == 6 && turning.iter().all(|sample| sample["kind"] == kind), "{turning:?}");
         for cell in cells {
-            assert_eq!(cell["metric"]["name"], "test MAE");
+            assert_eq!(cell["metric"]["name"], metric);
             let value = cell["metric"]["value"].as_f64().unwrap();
             let exact = cell["arm"] != "plain";
             for error in ["exact_untrained", "exact"] {
@@ -117,16 +140,26 @@ fn own_points_are_compared() {
             }
             for pose in ["random", "outside"] {
                 let other = cell["poses"][pose].as_f64().unwrap();
-                // Far away, a coordinate is rounded to a millionth of the size of a sample. A mean of absolute coordinates of vectors depends on
-                // the axes: a mirror keeps it, a rotation nearly does.
-                let tolerance = if (target, pose) == ("forces", "random") { 0.1 } else { 1e-3 };
-                assert!(!exact || (other / value - 1.0).abs() < tolerance, "{target}: {cell}");
+                // Far away, a coordinate is rounded to a millionth of the size of a sample.
+                assert!(!exact || (other / value - 1.0).abs() < 1e-3, "{target}: {cell}");
             }
+            // That of a difference quotient in f32 for small turns; only arms that see samples as they are have layers.
+            let small_turns = cell["equivariance_error"]["small_turns"].as_f64().unwrap();
+            assert!(if exact { small_turns < 1e-2 } else { small_turns > 1e-2 }, "{target}: {cell}");
+            let layers = cell["layers"].as_array();
+            assert_eq!(layers.is_none(), cell["arm"] == "canonical", "{cell}");
+            let worst = layers.into_iter().flatten().map(|layer| layer["exact"].as_f64().unwrap()).fold(0.0, f64::max);
+            assert_eq!(worst < 1e-3, exact, "{target}: {cell}");
+            let turned = cell["turning"].as_array().unwrap();
+            assert_eq!(turned.len(), 6);
+            let moved = turned.iter().map(strays).fold(0.0, f64::max);
+            assert!(if exact { moved < 1e-3 } else { moved > 1e-2 }, "{target}: {moved} {cell}");
             // A plain network knows where it is.
             let outside = cell["poses"]["outside"].as_f64().unwrap();
             assert!(cell["arm"] != "plain" || (outside / value - 1.0).abs() > 1e-2, "{cell}");
         }
-        assert!(fs::read_to_string(folder.path().join(target).join("report.html")).unwrap().contains("Test MAE"));
+        let report = fs::read_to_string(folder.path().join(target).join("report.html")).unwrap();
+        assert!(report.contains(&metric.replacen('t', "T", 1)), "{metric}");
     }
 
     // With another number it is another study.
@@ -151,6 +184,69 @@ fn own_points_are_compared() {
         .collect();
     // As above; averages over poses are no symmetry.
     assert!(errors[0] > 1e-3 && errors[1] > 1e-4 && errors[2] < 1e-4 && errors[3] < 1e-4, "{errors:?}");
+}
+
+/// The numbers of the line that begins with these words.
+#[track_caller]
+fn numbers(text: &str, line: &str) -> Vec<f64> {
+    let found =
+        text.lines().find_map(|text| text.strip_prefix(line)).unwrap_or_else(|| panic!("no `{line}` in: {text}"));
+    found.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+#[test]
+fn networks_on_own_points_are_checked_layer_by_layer() {
+    let folder = data();
+    let check = |options: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_equi"))
+            .args(["check", "springs.toml", "--device", "flex", "--samples"])
+            .args(options)
+            .current_dir(folder.path())
+            .env_remove("BURN_DEVICE")
+            .output()
+            .expect("the command starts")
+    };
+    for (target, last) in [("energy", "readout"), ("forces", "layer 4")] {
+        let study = STUDY.replace("\"energy\"", &format!("\"{target}\""));
+        let output = compare(folder.path(), &study, &["--out", target, "--keep-weights"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for arm in ["equivariant", "plain"] {
+            let weights = format!("{target}/weights/{arm}-n40-s0.bpk");
+            for options in [&["4", "--arm", arm][..], &["4", "--arm", arm, "--weights", &weights]] {
+                let output = check(options);
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                let begin = if options.len() == 3 { "before training, seed 0" } else { "weights of " };
+                assert!(text.starts_with(&format!("{arm}: ")) && text.contains(begin), "{text}");
+                assert!(text.contains("4 test systems"), "{text}");
+                let exact = numbers(&text, "moved and permuted, |f(g x) - g f(x)| / |f(x)|")[0];
+                let small_turns = numbers(&text, "small turns, per radian (Lie derivative)")[0];
+                let [embedding, layer] = ["embedding", "layer 1"].map(|layer| numbers(&text, layer));
+                if arm == "equivariant" {
+                    // Rounding in f32, and a hundred times that in a difference quotient.
+                    assert!(exact < 1e-4 && small_turns < 1e-2, "{text}");
+                    let errors = numbers(&text, last);
+                    assert!(errors.len() == 5 && errors.iter().all(|&error| error < 1e-3), "{text}");
+                } else {
+                    assert!(exact > 1e-3 && small_turns > 1e-3, "{text}");
+                    assert!(embedding[..3].iter().all(|&error| error > 1e-2) && embedding[3] < 1e-5, "{text}");
+                    assert!(layer[..4].iter().all(|&error| error < 1e-4) && layer[4] > 1e-2, "{text}");
+                }
+            }
+        }
+        // What it is told after training is what the study found, on more samples.
+        let of_study = |arm: &str| {
+            let found = results(folder.path(), target);
+            let cells = found["cells"].as_array().unwrap();
+            let cell = cells.iter().find(|cell| cell["arm"] == arm).unwrap();
+            cell["equivariance_error"]["exact"].as_f64().unwrap()
+        };
+        let weights = format!("{target}/weights/plain-n40-s0.bpk");
+        let output = check(&["30", "--arm", "plain", "--weights", &weights]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let exact = numbers(&text, "moved and permuted, |f(g x) - g f(x)| / |f(x)|")[0];
+        assert!((exact / of_study("plain") - 1.0).abs() < 1e-2, "{exact} {}", of_study("plain"));
+    }
 }
 
 #[test]

@@ -202,7 +202,7 @@ impl Page {
                    .filter((_, channel) => channel % 4 === 0),
                  truth: block.querySelector('.truth')?.getAttribute('transform'),
                  said: [...block.querySelectorAll('.said')].map((arm) =>
-                   [...arm.children].map((shape) => shape.getAttribute('transform').match(/-?\\d+/g).map(Number))),
+                   [...arm.querySelectorAll('polygon')].map((shape) => shape.getAttribute('transform').match(/-?\\d+/g).map(Number))),
                };
              })()",
         )
@@ -286,10 +286,14 @@ fn agrees(results: &Value, seen: &Value) -> usize {
         let marker = between(&row["marker"], "translate(", " 0)") / 240.0 * 360.0;
         assert!((marker % 360.0 - angle).abs() < 1e-6, "{row}");
         let answer = &cell["turning"][place];
-        if sample["kind"] == "image" {
-            class_agrees(sample, answer, step, row);
-        } else {
-            positions_agree(sample, answer, step, row, &seen["said"][number]);
+        match sample["kind"].as_str().expect("a kind") {
+            "image" => class_agrees(sample, answer, step, row),
+            "number" => {
+                let all = cells.iter().filter_map(|cell| cell["turning"].get(place));
+                number_agrees(sample, answer, all, step, row);
+            }
+            "vectors" => vectors_agree(sample, answer, step, row, &seen["said"][number]),
+            _ => positions_agree(sample, answer, step, row, &seen["said"][number]),
         }
     }
     if sample["kind"] == "image" {
@@ -348,6 +352,80 @@ fn positions_agree(sample: &Value, answer: &Value, step: usize, row: &Value, sai
         // Marks are at whole units.
         assert!((mark[0] - x).abs() < 0.501 && (mark[1] - y).abs() < 0.501, "{mark:?} {x} {y}");
     }
+}
+
+/// A number is shown with three digits of what all arms say at any angle, and the truth.
+fn number_agrees<'a>(sample: &Value, answer: &Value, all: impl Iterator<Item = &'a Value>, step: usize, row: &Value) {
+    let truth = sample["number"].as_f64().expect("a number");
+    let said: Vec<f64> = all.flat_map(|answer| numbers(&answer["numbers"])).chain([truth]).collect();
+    let range = said.iter().copied().fold(f64::MIN, f64::max) - said.iter().copied().fold(f64::MAX, f64::min);
+    let shown: f64 = row["says"].as_str().expect("a text").parse().expect("a number");
+    assert!((shown - numbers(&answer["numbers"])[step]).abs() <= 0.0051 * range, "{shown} {answer}");
+}
+
+/// Vectors end where they are drawn to, from points that turn, all to the scale of the longest true one.
+fn vectors_agree(sample: &Value, answer: &Value, step: usize, row: &Value, said: &Value) {
+    let points =
+        |name: &str| -> Vec<Vec<f64>> { sample[name].as_array().expect("points").iter().map(numbers).collect() };
+    let (start, truth) = (points("positions"), points("vectors"));
+    let (sin, cos) = (7.5 * step as f64).to_radians().sin_cos();
+    let turned = |[x, y, z]: [f64; 3]| [cos * x - sin * y, sin * x + cos * y, z];
+    let predicted = numbers(&answer["vectors"][step]);
+    let lengths = predicted.chunks(3).zip(&truth).map(|(found, v)| {
+        let truth = turned([v[0], v[1], v[2]]);
+        found.iter().zip(truth).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+    });
+    let error = lengths.sum::<f64>() / truth.len() as f64;
+    let shown: f64 = row["says"].as_str().expect("a text").replace(',', "").parse().expect("a number");
+    // Three digits.
+    assert!((shown - error).abs() <= 0.0051 * error, "{shown} {error}");
+    let [cx, cy] = [0, 1].map(|k| start.iter().map(|x| x[k]).sum::<f64>() / start.len() as f64);
+    let centred: Vec<[f64; 3]> = start.iter().map(|x| [x[0] - cx, x[1] - cy, x[2]]).collect();
+    let across = |x: &[f64]| x[0].hypot(x[1]);
+    let radius = centred.iter().map(|x| across(x)).fold(0.0, f64::max);
+    let stretch = 0.6 * radius / truth.iter().map(|v| across(v)).fold(0.0, f64::max);
+    let end = |x: &[f64; 3], v: &[f64]| [x[0] + stretch * v[0], x[1] + stretch * v[1]];
+    let farthest = centred.iter().zip(&truth).map(|(x, v)| across(&end(x, v))).fold(radius, f64::max);
+    let marks = said.as_array().expect("marks");
+    assert_eq!(marks.len(), start.len());
+    for ((x, found), mark) in centred.iter().zip(predicted.chunks(3)).zip(marks) {
+        let [x, y] = end(&turned(*x), found);
+        // What is far outside is not drawn.
+        let seen = |x: f64| if x.abs() < 1000.0 { x } else { 0.0 };
+        let (x, y, mark) = (seen(420.0 / farthest * x), seen(-420.0 / farthest * y), numbers(mark));
+        // Marks are at whole units.
+        assert!((mark[0] - x).abs() < 0.501 && (mark[1] - y).abs() < 0.501, "{mark:?} {x} {y}");
+    }
+}
+
+/// A study of springs between all pairs of four to six points, of their energy or their forces: the folder, and the file.
+fn springs(target: &str) -> (TempDir, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file in it");
+    for (name, count, phase) in [("train.xyz", 40, 0.0), ("test.xyz", 10, 0.5)] {
+        let mut text = String::new();
+        for number in 0..count {
+            let points = 4 + number % 3;
+            // Far from any symmetry.
+            let at = |i: usize, k: usize| {
+                2.0 * ((1 + i) as f64 * (7.1 + 2.3 * k as f64) + 0.7 * number as f64 + phase).sin()
+            };
+            let x: Vec<[f64; 3]> = (0..points).map(|i| [0, 1, 2].map(|k| at(i, k))).collect();
+            let mean = [0, 1, 2].map(|k| x.iter().map(|x| x[k]).sum::<f64>() / points as f64);
+            // Springs of length zero pull to the mean.
+            let force = |x: &[f64; 3]| [0, 1, 2].map(|k| points as f64 * (mean[k] - x[k]));
+            let energy = x.iter().flat_map(force).map(|f| f * f).sum::<f64>() / (2 * points) as f64;
+            text += &format!("{points}\nProperties=species:S:1:pos:R:3:forces:R:3 energy={energy}\n");
+            for x in &x {
+                let row: Vec<String> = x.iter().chain(&force(x)).map(f64::to_string).collect();
+                text += &format!("Ar {}\n", row.join(" "));
+            }
+        }
+        write(name, &text);
+    }
+    write("springs.toml", &format!("[points]\ntrain = \"train.xyz\"\ntest = \"test.xyz\"\ntarget = \"{target}\"\n"));
+    let file = folder.path().join("springs.toml").to_str().expect("a path in UTF-8").to_string();
+    (folder, file)
 }
 
 /// Drags, keys and another sample.
@@ -431,4 +509,12 @@ fn a_slider_turns_images_and_shows_the_answers_of_the_results() {
 #[test]
 fn a_slider_turns_points_and_shows_the_answers_of_the_results() {
     is_turned("nbody", "plain,augmented-tta,equivariant,linear");
+}
+
+#[test]
+fn a_slider_turns_samples_with_a_number_and_with_vectors() {
+    for target in ["energy", "forces"] {
+        let (_folder, file) = springs(target);
+        is_turned(&file, "plain,augmented-tta,equivariant");
+    }
 }

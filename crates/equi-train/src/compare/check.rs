@@ -105,6 +105,13 @@ pub(super) fn with_weights<M: Module>(model: M, weights: Option<&Path>) -> Resul
     model.try_load_record(record).map_err(|error| unusable(error.to_string()))
 }
 
+/// How many training samples a network had, and which seed, by the name that `equi compare --keep-weights` gave its file, `ARM-nSIZE-sSEED`.
+pub(super) fn trained_on(weights: &Path) -> Option<(usize, u64)> {
+    let (rest, seed) = weights.file_stem()?.to_str()?.rsplit_once("-s")?;
+    let (_, size) = rest.rsplit_once("-n")?;
+    Some((size.parse().ok()?, seed.parse().ok()?))
+}
+
 /// Where weights are from, in words.
 pub(super) fn origin(weights: Option<&Path>) -> String {
     weights.map_or("before training, seed 0".to_string(), |path| format!("weights of {}", path.display()))
@@ -137,4 +144,16 @@ fn check_on(task: &dyn Task, request: &CheckRequest) -> Result<Checked, CompareE
     let arm: Arm = task.arms().iter().copied().find(|arm| arm.name == name).expect("a plan has arms of its task");
     let trials = task.open(&plan, of.data.as_deref(), &device.device)?;
     trials.check(&arm, request.weights.as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_weights_say_what_they_were_trained_on() {
+        let of = |name: &str| trained_on(Path::new(name));
+        assert_eq!(of("out/weights/equivariant-augmented-n250-s3.bpk"), Some((250, 3)));
+        assert_eq!([of("weights.bpk"), of("plain-n40-sx.bpk"), of("plain-s1-n40.bpk"), of("")], [None; 4]);
+    }
 }

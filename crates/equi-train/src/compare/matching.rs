@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 
-use super::CompareError;
+use super::{CompareError, MatchBy, Setting, nearest_width};
 use crate::fit::{Problem, batch_indices};
 
 /// Rounds of one step each, of which the median counts.
@@ -17,17 +18,12 @@ const TRIES: usize = 6;
 /// Networks are alike when their times differ by less than a clock on a busy machine tells.
 const ALIKE: f64 = 0.03;
 
-/// A forward and a backward pass, to the end.
-pub(super) fn training_step<P: Problem>(
-    problem: P,
-    model: P::Model,
-    batch: usize,
-    device: &Device,
-) -> impl FnMut() + use<P> {
-    let device = device.clone().autodiff();
+/// A forward and a backward pass on all training samples of `problem`, to the end.
+pub(super) fn training_step<P: Problem>(problem: P, model: P::Model, device: &Device) -> impl FnMut() + use<P> {
+    let (model, device) = (model.train(), device.clone().autodiff());
     let mut step = 0;
     move || {
-        let samples = batch_indices(0, step, batch, problem.train_len());
+        let samples = batch_indices(0, step, problem.train_len(), problem.train_len());
         let loss = problem.loss(&model, &samples, step, &device);
         let value = loss.clone().inner();
         let _gradients = GradientsParams::from_grads(loss.backward(), &model);
@@ -35,6 +31,21 @@ pub(super) fn training_step<P: Problem>(
         let _ = value.into_data();
         let _ = device.sync();
         step += 1;
+    }
+}
+
+/// The width of the plain network whose cost is nearest to that of another one: the one that has been measured, if one has. `flops` and `parameters` are those of the
+/// other network, and of the plain one of a width.
+pub(super) fn matched_width(
+    setting: &Setting,
+    flops: (impl FnOnce() -> u64, impl Fn(usize) -> u64),
+    parameters: (impl FnOnce() -> usize, impl Fn(usize) -> usize),
+) -> usize {
+    match (setting.plain_width, setting.matched_by) {
+        (Some(width), _) => width,
+        // Where nothing has been timed, operations are the nearest to time.
+        (None, MatchBy::Flops | MatchBy::Time) => nearest_width(flops.0(), flops.1),
+        (None, MatchBy::Params) => nearest_width(parameters.0() as u64, |width| parameters.1(width) as u64),
     }
 }
 

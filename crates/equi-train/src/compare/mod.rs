@@ -39,4 +39,4 @@ pub use plan::{CellPlan, MatchBy, Plan, Preset, Request, Setting, Symmetry};
 pub use recipe::{Growth, Recipe};
 pub use run::{Study, compare, compare_on};
 pub use task::{TASKS, Task, Trials, task};
-pub use tasks::{OwnArm, OwnImages, OwnPoints};
+pub use tasks::{OwnArm, OwnImages, OwnPointArm, OwnPoints};

@@ -1,11 +1,13 @@
 //! What a comparison found: the content of `results.json`, schema 1.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::stats::Method;
 use super::tuning::Tuning;
 pub use super::turning::{TurnedAnswer, TurnedSample, Turning};
-use super::{CellPlan, Recipe};
+use super::{Arm, CellPlan, Recipe};
 use crate::fit::Score;
 
 /// The version of the layout of `results.json`.
@@ -103,6 +105,26 @@ pub struct ArmSummary {
     pub training_flops_per_sample: Option<u64>,
     /// The augmentation of the training samples, or `none`.
     pub augmentation: String,
+}
+
+impl ArmSummary {
+    /// That of `arm`, whose network is called so, has so many parameters and takes so many operations a pass, of which there are `passes` in tests.
+    pub(super) fn new(
+        arm: &Arm,
+        (model, parameters, flops_per_sample): (String, usize, u64),
+        passes: usize,
+        augmentation: impl fmt::Display,
+    ) -> Self {
+        Self {
+            name: arm.name.to_string(),
+            model,
+            parameters,
+            flops_per_sample,
+            test_flops_per_sample: Some(passes as u64 * flops_per_sample),
+            training_flops_per_sample: Some(if arm.is_trained() { 3 * flops_per_sample } else { 0 }),
+            augmentation: augmentation.to_string(),
+        }
+    }
 }
 
 /// One trained model.

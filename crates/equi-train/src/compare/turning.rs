@@ -15,6 +15,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{CellPlan, Plan};
 use crate::data::Images;
 use crate::data::nbody::Motion;
+use crate::data::points::{PointSystem, PointTarget};
+use crate::data::spatial::{Answer, Sample};
 use crate::stop::Stop;
 
 /// Angles of a full turn, 7.5 degrees apart: quarter turns and eighths are among them.
@@ -27,7 +29,7 @@ const WIDEST: usize = 65;
 const CLASSES: usize = 10;
 /// Decimals of probabilities: tenths of a percent.
 const DECIMALS: i32 = 3;
-/// Points of all samples together; of systems with more points fewer are turned, and none of systems with more than these.
+/// Points of all samples together: of samples with many points fewer are turned, and samples with more than these are left out.
 const POINTS: usize = 60;
 
 /// A few test samples, and the angles by which they are turned.
@@ -78,6 +80,24 @@ pub enum TurnedSample {
         /// The positions that are asked for, `[points, 3]`.
         end: Vec<[f64; 3]>,
     },
+    /// Points in space, of which a number is asked for.
+    Number {
+        /// Its place in the test set, from 0.
+        place: usize,
+        /// `[points, 3]`
+        positions: Vec<[f64; 3]>,
+        /// The number, which is the same at every angle.
+        number: f64,
+    },
+    /// Points in space, of each of which a vector is asked for.
+    Vectors {
+        /// Its place in the test set, from 0.
+        place: usize,
+        /// `[points, 3]`
+        positions: Vec<[f64; 3]>,
+        /// The vectors, `[points, 3]`, which turn along.
+        vectors: Vec<[f64; 3]>,
+    },
 }
 
 /// What a network says of one sample, angle by angle. A number that is not finite is `null` in the file.
@@ -98,12 +118,92 @@ pub enum TurnedAnswer {
         #[serde(deserialize_with = "null_is_nan")]
         positions: Vec<Vec<f64>>,
     },
+    /// Which number the sample has.
+    Numbers {
+        /// `[angles]`
+        #[serde(deserialize_with = "null_is_nan_list")]
+        numbers: Vec<f64>,
+    },
+    /// Which vectors the points have, for the sample as it is turned.
+    Vectors {
+        /// `[angles, 3 points]`
+        #[serde(deserialize_with = "null_is_nan")]
+        vectors: Vec<Vec<f64>>,
+    },
 }
 
 fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<f64>>, D::Error> {
     let rows: Vec<Vec<Option<f64>>> = Deserialize::deserialize(deserializer)?;
-    let finite = |row: Vec<Option<f64>>| row.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect();
-    Ok(rows.into_iter().map(finite).collect())
+    Ok(rows.into_iter().map(or_nan).collect())
+}
+
+fn null_is_nan_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    Ok(or_nan(Deserialize::deserialize(deserializer)?))
+}
+
+fn or_nan(numbers: Vec<Option<f64>>) -> Vec<f64> {
+    numbers.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect()
+}
+
+/// Samples of points that are turned.
+pub(super) trait Turned: Sample {
+    /// The size of what decides how many decimals are kept of answers.
+    fn size(few: &[(usize, &Self)]) -> f64;
+
+    /// The sample with so many decimals of what is asked for.
+    fn kept(&self, place: usize, decimals: i32) -> TurnedSample;
+
+    /// What is said of it, all numbers of the answer at every angle.
+    fn said(&self, numbers: Vec<Vec<f64>>) -> TurnedAnswer;
+}
+
+impl Turned for Motion {
+    /// The largest coordinate: errors of small systems are small, too.
+    fn size(few: &[(usize, &Self)]) -> f64 {
+        largest(few.iter().flat_map(|(_, motion)| motion.start.positions.iter().chain(&motion.end)).flatten())
+    }
+
+    fn kept(&self, place: usize, decimals: i32) -> TurnedSample {
+        TurnedSample::Points {
+            place,
+            charges: self.start.charges.clone(),
+            start: rounded(&self.start.positions, decimals),
+            velocities: rounded(&self.start.velocities, decimals),
+            end: rounded(&self.end, decimals),
+        }
+    }
+
+    fn said(&self, positions: Vec<Vec<f64>>) -> TurnedAnswer {
+        TurnedAnswer::Positions { positions }
+    }
+}
+
+impl Turned for PointSystem {
+    /// Of vectors the largest coordinate, of numbers by how much they vary: they may be large and alike.
+    fn size(few: &[(usize, &Self)]) -> f64 {
+        let numbers: Vec<f64> = few.iter().flat_map(|(_, system)| system.target.numbers()).copied().collect();
+        let one = few.iter().find(|(_, system)| system.target.is_scalar()).map_or(0.0, |_| numbers[0]);
+        let varying: Vec<f64> = numbers.iter().map(|number| number - one).filter(|&number| number != 0.0).collect();
+        largest(if varying.is_empty() { &numbers } else { &varying })
+    }
+
+    fn kept(&self, place: usize, decimals: i32) -> TurnedSample {
+        let all = digits(largest(self.positions.as_flattened()));
+        let positions = rounded(&self.positions, all);
+        match &self.target {
+            PointTarget::Scalar(number) => TurnedSample::Number { place, positions, number: round(*number, decimals) },
+            PointTarget::Vectors(vectors) => {
+                TurnedSample::Vectors { place, positions, vectors: rounded(vectors, decimals) }
+            }
+        }
+    }
+
+    fn said(&self, numbers: Vec<Vec<f64>>) -> TurnedAnswer {
+        match self.target {
+            PointTarget::Scalar(_) => TurnedAnswer::Numbers { numbers: numbers.concat() },
+            PointTarget::Vectors(_) => TurnedAnswer::Vectors { vectors: numbers },
+        }
+    }
 }
 
 impl Turning {
@@ -113,19 +213,11 @@ impl Turning {
         Self { angles: angles(), classes: classes.to_vec(), samples }
     }
 
-    /// The first of these motions; none if they have too many points to be kept.
-    pub(super) fn of_motions(motions: &[Motion]) -> Option<Self> {
-        let few = first(motions);
-        let decimals = decimals(few);
-        let rounded = |points: &[[f64; 3]]| points.iter().map(|x| x.map(|x| round(x, decimals))).collect();
-        let sample = |(place, motion): (usize, &Motion)| TurnedSample::Points {
-            place,
-            charges: motion.start.charges.clone(),
-            start: rounded(&motion.start.positions),
-            velocities: rounded(&motion.start.velocities),
-            end: rounded(&motion.end),
-        };
-        let samples = few.iter().enumerate().map(sample).collect();
+    /// The first of these samples that have few points; none if there are none.
+    pub(super) fn of_points<S: Turned>(samples: &[S]) -> Option<Self> {
+        let few = first(samples);
+        let decimals = decimals(&few);
+        let samples = few.iter().map(|&(place, sample)| sample.kept(place, decimals)).collect();
         (!few.is_empty()).then(|| Self { angles: angles(), classes: Vec::new(), samples })
     }
 }
@@ -180,39 +272,27 @@ pub(super) fn image_answers(
     Some(found.into_iter().zip(labels).map(|(probabilities, label)| likeliest(&probabilities, label)).collect())
 }
 
-/// What `predict` says of the samples of [`Turning::of_motions`] as they are turned; nothing if this cell is not asked, and none if
+/// What `predict` says of the samples of [`Turning::of_points`] as they are turned; nothing if this cell is not asked, and none if
 /// `predict` gives none.
-pub(super) fn motion_answers(
+pub(super) fn point_answers<S: Turned>(
     (plan, cell): (&Plan, &CellPlan),
-    motions: &[Motion],
-    predict: impl Fn(&[Motion]) -> Option<Vec<Vec<[f64; 3]>>>,
+    samples: &[S],
+    predict: impl Fn(&[S]) -> Option<Vec<S::Answer>>,
 ) -> Option<Vec<TurnedAnswer>> {
     if !is_asked(plan, cell) {
         return Some(Vec::new());
     }
-    let few = first(motions);
-    let decimals = decimals(few);
+    let few = first(samples);
+    let decimals = decimals(&few);
     // One step after the other, so that an arm that draws poses draws the same ones at every angle, those of its test.
     let found = around(|step| {
         let angle = 360.0 * f64::from(step) / f64::from(STEPS);
         let rotation = Isometry::rotation([0.0, 0.0, 1.0], angle.to_radians()).expect("the axis has a direction");
-        let turned: Vec<Motion> = few.iter().map(|motion| about_centre(motion, rotation)).collect();
-        let rounded = |points: Vec<[f64; 3]>| points.concat().into_iter().map(|x| round(x, decimals)).collect();
+        let turned: Vec<S> = few.iter().map(|(_, sample)| sample.about_centre(rotation)).collect();
+        let rounded = |answer: S::Answer| answer.numbers().iter().map(|&x| round(x, decimals)).collect::<Vec<f64>>();
         Some(predict(&turned)?.into_iter().map(rounded).collect())
     })?;
-    Some(found.into_iter().map(|positions| TurnedAnswer::Positions { positions }).collect())
-}
-
-/// A motion turned about the mean of the positions it starts from.
-pub(super) fn about_centre(motion: &Motion, rotation: Isometry) -> Motion {
-    let there = Isometry::translation(centre(&motion.start.positions)).expect("positions are finite");
-    motion.moved(&(there * rotation * there.inverse()))
-}
-
-/// The mean of positions, about which they are turned.
-pub fn centre(positions: &[[f64; 3]]) -> [f64; 3] {
-    let count = positions.len().max(1) as f64;
-    std::array::from_fn(|k| positions.iter().map(|x| x[k]).sum::<f64>() / count)
+    Some(few.iter().zip(found).map(|((_, sample), numbers)| sample.said(numbers)).collect())
 }
 
 /// The places of the images that are turned: the first ones, each class once before any comes twice.
@@ -230,10 +310,16 @@ fn places(labels: &[u8]) -> Vec<usize> {
     places.into_iter().take(SAMPLES).map(|(_, place)| place).collect()
 }
 
-/// The motions that are turned: the first ones, as many as can be kept.
-fn first(motions: &[Motion]) -> &[Motion] {
-    let points = motions.first().map_or(0, |motion| motion.end.len()).max(1);
-    &motions[..SAMPLES.min(POINTS / points).min(motions.len())]
+/// The samples that are turned, and their places: the first ones, but for those with too many points for all that are kept.
+fn first<S: Sample>(samples: &[S]) -> Vec<(usize, &S)> {
+    let mut room = POINTS;
+    let fits = |(_, sample): &(usize, &S)| {
+        let points = sample.points().max(1);
+        let fits = points <= room;
+        room -= if fits { points } else { 0 };
+        fits
+    };
+    samples.iter().enumerate().filter(fits).take(SAMPLES).collect()
 }
 
 /// An image for display.
@@ -295,11 +381,23 @@ pub fn place_of_largest(row: &[f64]) -> Option<usize> {
     row.iter().all(|value| !value.is_nan()).then(|| (0..row.len()).reduce(larger)).flatten()
 }
 
-/// Decimals that leave coordinates as large as these motions' six digits: errors of small systems are small, too.
-fn decimals(motions: &[Motion]) -> i32 {
-    let coordinates = motions.iter().flat_map(|motion| motion.start.positions.iter().chain(&motion.end)).flatten();
-    let largest = coordinates.fold(f64::MIN_POSITIVE, |largest, x| largest.max(x.abs()));
-    (5 - largest.log10().floor() as i32).clamp(0, 12)
+/// The size of the largest of these numbers.
+fn largest<'a>(numbers: impl IntoIterator<Item = &'a f64>) -> f64 {
+    numbers.into_iter().fold(0.0, |largest, x| largest.max(x.abs()))
+}
+
+/// Decimals that leave numbers of a size six digits.
+fn digits(size: f64) -> i32 {
+    (5 - size.max(f64::MIN_POSITIVE).log10().floor() as i32).clamp(0, 12)
+}
+
+/// Decimals of answers to these samples.
+fn decimals<S: Turned>(few: &[(usize, &S)]) -> i32 {
+    digits(S::size(few))
+}
+
+fn rounded(vectors: &[[f64; 3]], decimals: i32) -> Vec<[f64; 3]> {
+    vectors.iter().map(|x| x.map(|x| round(x, decimals))).collect()
 }
 
 /// Rounded to this many decimals, without the sign of a zero.
@@ -312,6 +410,8 @@ fn round(value: f64, decimals: i32) -> f64 {
 mod tests {
     use super::*;
     use crate::data::nbody::NBody;
+    use crate::data::points::{Neighbourhood, PointSample};
+    use crate::data::spatial::centre;
 
     #[test]
     fn the_first_of_every_class_come_before_the_second() {
@@ -386,6 +486,8 @@ mod tests {
         let answers = [
             TurnedAnswer::Classes { classes: vec![1, 4], probabilities: vec![vec![0.25, 0.75], vec![f64::NAN; 2]] },
             TurnedAnswer::Positions { positions: vec![vec![1.5, f64::INFINITY, -2.0]] },
+            TurnedAnswer::Numbers { numbers: vec![2.5, f64::NAN] },
+            TurnedAnswer::Vectors { vectors: vec![vec![0.5, 0.0, f64::NAN]] },
         ];
         let text = serde_json::to_string(&answers).unwrap();
         let back: Vec<TurnedAnswer> = serde_json::from_str(&text).unwrap();
@@ -394,14 +496,38 @@ mod tests {
         assert!(probabilities[1][0].is_nan());
         let TurnedAnswer::Positions { positions } = &back[1] else { panic!("{text}") };
         assert!(positions[0][0] == 1.5 && positions[0][1].is_nan());
+        let TurnedAnswer::Numbers { numbers } = &back[2] else { panic!("{text}") };
+        assert!(numbers[0] == 2.5 && numbers[1].is_nan());
+        let TurnedAnswer::Vectors { vectors } = &back[3] else { panic!("{text}") };
+        assert!(vectors[0][..2] == [0.5, 0.0] && vectors[0][2].is_nan());
         assert_eq!(serde_json::to_string(&back).unwrap(), text);
+    }
+
+    #[test]
+    fn samples_and_answers_of_earlier_versions_are_read_and_those_of_this_one_come_back() {
+        let text = r#"{"angles":[0.0],"samples":[
+            {"kind":"points","place":3,"charges":[1.0],"start":[[0.5,0.0,0.0]],"velocities":[[1.0,0.0,0.0]],"end":[[1.5,0.0,0.0]]},
+            {"kind":"image","place":0,"label":1,"size":[1,1],"height":1,"width":1,"range":[0.0,1.0],"levels":[7]}]}"#;
+        let Turning { samples, .. } = serde_json::from_str(text).unwrap();
+        assert!(matches!(&samples[0], TurnedSample::Points { place: 3, end, .. } if end[0] == [1.5, 0.0, 0.0]));
+        assert!(matches!(&samples[1], TurnedSample::Image { label: 1, levels, .. } if levels[..] == [7]));
+        let answers: Vec<TurnedAnswer> =
+            serde_json::from_str(r#"[{"positions":[[1.0,null,0.0]]},{"classes":[1],"probabilities":[[1.0]]}]"#)
+                .unwrap();
+        assert!(matches!(&answers[0], TurnedAnswer::Positions { positions } if positions[0][1].is_nan()));
+        assert!(matches!(&answers[1], TurnedAnswer::Classes { classes, .. } if classes[..] == [1]));
+        let vectors = PointTarget::Vectors(vec![[0.5, 0.25, 0.0]; 2]);
+        for target in [PointTarget::Scalar(2.5), vectors] {
+            let kept = Turning::of_points(&[system(2, target)]).unwrap();
+            assert_eq!(serde_json::from_str::<Turning>(&serde_json::to_string(&kept).unwrap()).unwrap(), kept);
+        }
     }
 
     #[test]
     fn motions_turn_about_their_centre_and_large_systems_are_left_out() {
         let motions = NBody::new(0).test(8).unwrap();
         let quarter = Isometry::rotation([0.0, 0.0, 1.0], std::f64::consts::FRAC_PI_2).unwrap();
-        let turned = about_centre(&motions[0], quarter);
+        let turned = motions[0].about_centre(quarter);
         let (before, after) = (centre(&motions[0].start.positions), centre(&turned.start.positions));
         for k in 0..3 {
             assert!((before[k] - after[k]).abs() < 1e-12);
@@ -411,7 +537,7 @@ mod tests {
         for (found, expected) in turned.end[0].iter().zip(expected) {
             assert!((found - expected).abs() < 1e-12, "counter-clockwise, seen from above");
         }
-        assert_eq!(Turning::of_motions(&motions).unwrap().samples.len(), SAMPLES);
+        assert_eq!(Turning::of_points(&motions).unwrap().samples.len(), SAMPLES);
         let crowd = |count: usize| {
             let mut motion = motions[0].clone();
             let repeat = |points: &[[f64; 3]]| points.iter().copied().cycle().take(count).collect::<Vec<_>>();
@@ -421,7 +547,53 @@ mod tests {
             motion.end = repeat(&motion.end);
             vec![motion; 8]
         };
-        assert_eq!(Turning::of_motions(&crowd(20)).unwrap().samples.len(), 3);
-        assert_eq!(Turning::of_motions(&crowd(61)), None);
+        assert_eq!(Turning::of_points(&crowd(20)).unwrap().samples.len(), 3);
+        assert_eq!(Turning::of_points(&crowd(61)), None);
+    }
+
+    /// A sample of points on the x axis.
+    fn system(points: usize, target: PointTarget) -> PointSystem {
+        let sample = PointSample {
+            positions: (0..points).map(|at| [at as f64 / 3.0, 0.0, 0.0]).collect(),
+            velocities: None,
+            species: Vec::new(),
+            features: Vec::new(),
+            target,
+        };
+        PointSystem::new(&sample, [0.0; 3], &[], Neighbourhood::All).unwrap()
+    }
+
+    #[test]
+    fn wide_samples_are_left_out_and_the_others_keep_their_places() {
+        let of = |counts: &[usize]| -> Vec<usize> {
+            let systems: Vec<PointSystem> = counts.iter().map(|&n| system(n, PointTarget::Scalar(0.0))).collect();
+            first(&systems).into_iter().map(|(place, _)| place).collect()
+        };
+        assert_eq!(of(&[61, 4, 50, 7, 6, 61, 1]), [1, 2, 4]);
+        assert_eq!(of(&[2; 9]), [0, 1, 2, 3, 4, 5]);
+        assert!(of(&[61, 70]).is_empty() && of(&[]).is_empty());
+    }
+
+    #[test]
+    fn numbers_keep_digits_of_what_varies_and_vectors_of_their_coordinates() {
+        let numbers = [-40_000.123_456_78, -39_999.823_456_78].map(|number| system(2, PointTarget::Scalar(number)));
+        let Turning { samples, .. } = Turning::of_points(&numbers).unwrap();
+        let kept: Vec<f64> = samples
+            .iter()
+            .map(|sample| match sample {
+                TurnedSample::Number { number, .. } => *number,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        // They differ by three tenths.
+        assert_eq!(kept, [-40_000.123_457, -39_999.823_457]);
+        let alike = [system(2, PointTarget::Scalar(12.345_678_9))];
+        let TurnedSample::Number { number, .. } = Turning::of_points(&alike).unwrap().samples[0] else { panic!() };
+        assert_eq!(number, 12.3457);
+        let vectors = [system(2, PointTarget::Vectors(vec![[1.0 / 3.0, 0.0, 200.0 / 3.0], [0.0; 3]]))];
+        let TurnedSample::Vectors { positions, vectors, .. } = &Turning::of_points(&vectors).unwrap().samples[0] else {
+            panic!("vectors")
+        };
+        assert_eq!((vectors[0], positions[1]), ([0.3333, 0.0, 66.6667], [0.333_333, 0.0, 0.0]));
     }
 }

@@ -1,9 +1,11 @@
 //! What isometries of space and permutations of points do to samples, and to what is predicted for them.
 
+use equi_core::action::space::PointField;
+use equi_core::check::points::PointFeature;
 use equi_core::group::{Isometry, Permutation};
 use nalgebra::{Matrix3, SymmetricEigen, Vector3};
 
-use super::nbody::Motion;
+use super::nbody::{Motion, Particles};
 
 /// A moment below this fraction of its scale is zero: it has no sign to go by.
 const NOTHING: f64 = 1e-9;
@@ -29,8 +31,14 @@ pub trait Answer: Spatial {
     /// The same, to be written.
     fn numbers_mut(&mut self) -> &mut [f64];
 
+    /// What a row of it is.
+    fn feature(&self) -> PointFeature;
+
     /// Numbers of a row.
-    fn width(&self) -> usize;
+    fn width(&self) -> usize {
+        let PointFeature { field, channels, .. } = self.feature();
+        field.size() * channels
+    }
 }
 
 /// Points in space, with what is to be predicted.
@@ -41,8 +49,30 @@ pub trait Sample: Spatial {
     /// What is right.
     fn answer(&self) -> &Self::Answer;
 
+    /// Where its points are.
+    fn positions(&self) -> &[[f64; 3]];
+
+    /// Their velocities, if they have any.
+    fn velocities(&self) -> Option<&[[f64; 3]]>;
+
+    /// The same sample with its points elsewhere, and what is predicted as it was.
+    fn with_points(&self, positions: Vec<[f64; 3]>, velocities: Option<Vec<[f64; 3]>>) -> Self;
+
     /// How many points there are.
-    fn points(&self) -> usize;
+    fn points(&self) -> usize {
+        self.positions().len()
+    }
+
+    /// The mean of its positions.
+    fn centre(&self) -> [f64; 3] {
+        centre(self.positions())
+    }
+
+    /// The same turned about its centre.
+    fn about_centre(&self, rotation: Isometry) -> Self {
+        let there = Isometry::translation(self.centre()).expect("positions are finite");
+        Spatial::moved(self, &(there * rotation * there.inverse()))
+    }
 
     /// The isometry that brings the sample into a standard pose, the same for all that it is moved to.
     fn standard_pose(&self) -> Isometry;
@@ -65,8 +95,18 @@ impl Sample for Motion {
         &self.end
     }
 
-    fn points(&self) -> usize {
-        self.end.len()
+    fn positions(&self) -> &[[f64; 3]] {
+        &self.start.positions
+    }
+
+    fn velocities(&self) -> Option<&[[f64; 3]]> {
+        Some(&self.start.velocities)
+    }
+
+    fn with_points(&self, positions: Vec<[f64; 3]>, velocities: Option<Vec<[f64; 3]>>) -> Self {
+        let velocities = velocities.expect("motions have velocities");
+        let start = Particles { positions, velocities, charges: self.start.charges.clone() };
+        Self { start, end: self.end.clone() }
     }
 
     fn standard_pose(&self) -> Isometry {
@@ -94,9 +134,15 @@ impl Answer for Vec<[f64; 3]> {
         self.as_flattened_mut()
     }
 
-    fn width(&self) -> usize {
-        3
+    fn feature(&self) -> PointFeature {
+        PointFeature::per_node(PointField::Position, 1)
     }
+}
+
+/// The mean of positions.
+pub fn centre(positions: &[[f64; 3]]) -> [f64; 3] {
+    let count = positions.len().max(1) as f64;
+    std::array::from_fn(|k| positions.iter().map(|x| x[k]).sum::<f64>() / count)
 }
 
 /// Rows in another order: row `i` is now row `g.image(i)`.

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use burn::Tensor;
 use burn::module::Module;
 use burn::tensor::Device;
+use equi_core::check::points::NamedPointLayer;
 
 use super::{Problem, Score};
 use crate::augment::PointAugmentation;
@@ -19,11 +20,19 @@ pub trait PointModel: Module {
     ///
     /// - output: as the targets of the batch: a number of every sample, `[samples, 1]`, or vectors of the points, `[points, 3]`
     fn forward(&self, batch: &PointBatch) -> Tensor<2>;
+
+    /// The network as maps of what points carry, one after the other, on the graph of `batch`, for
+    /// [`check::points::layers`](equi_core::check::points::layers): which of them breaks the symmetry? The first takes [`PointBatch::features`], and
+    /// [`Stages`](crate::model::stages::Stages) makes them. None where a network does not say.
+    fn node_layers<'a>(&'a self, _batch: &'a PointBatch) -> Vec<NamedPointLayer<'a>> {
+        Vec::new()
+    }
 }
 
 /// Samples to train on, samples to validate on, and how the former are varied.
 ///
-/// The loss is the mean squared error in the units of the samples, the score the mean absolute error in those of the data.
+/// The loss is the mean squared error of all numbers in the units of the samples, the score the mean length of the error of a row, a number of a sample or a
+/// vector of a point, in those of the data.
 #[derive(Clone, Debug)]
 pub struct PointRegression<'a, M> {
     train: &'a [PointSystem],
@@ -73,19 +82,20 @@ impl<M: PointModel> Problem for PointRegression<'_, M> {
 
     fn validate(&self, model: &M, device: &Device, stop: &Stop) -> Option<Score> {
         let upload = || batches(self.validation).map(|part| PointBatch::new(part, self.units, device)).collect();
-        let (mut absolute, mut squared, mut count) = (0.0, 0.0, 0);
+        let (mut lengths, mut squared, mut rows, mut count) = (0.0, 0.0, 0, 0);
         for batch in self.uploaded.get_or_init(upload) {
             if stop.is_raised() {
                 return None;
             }
-            let errors = model.forward(batch) - batch.targets.clone();
-            let numbers = errors.dims().iter().product::<usize>();
-            absolute += errors.clone().abs().mean().into_scalar::<f64>() * numbers as f64;
-            squared += errors.powi_scalar(2).mean().into_scalar::<f64>() * numbers as f64;
-            count += numbers;
+            let errors = (model.forward(batch) - batch.targets.clone()).powi_scalar(2).sum_dim(1);
+            let [here, width] = batch.targets.dims();
+            lengths += errors.clone().sqrt().mean().into_scalar::<f64>() * here as f64;
+            squared += errors.mean().into_scalar::<f64>() * here as f64;
+            rows += here;
+            count += here * width;
         }
-        let count = count.max(1) as f64;
-        Some(Score { metric: self.units.deviation() * absolute / count, loss: squared / count })
+        let metric = self.units.deviation() * lengths / rows.max(1) as f64;
+        Some(Score { metric, loss: squared / count.max(1) as f64 })
     }
 }
 
@@ -185,5 +195,43 @@ mod tests {
         let stop = Stop::new();
         stop.raise();
         assert!(problem.validate(&model, &device, &stop).is_none());
+    }
+
+    /// Says of every point where it is.
+    #[derive(Module, Debug)]
+    struct Here {
+        unused: burn::module::Param<Tensor<1>>,
+    }
+
+    impl PointModel for Here {
+        fn forward(&self, batch: &PointBatch) -> Tensor<2> {
+            batch.points.positions.clone()
+        }
+    }
+
+    #[test]
+    fn the_score_of_vectors_is_their_mean_distance() {
+        let device = Device::flex();
+        let model = Here { unused: burn::module::Param::from_tensor(Tensor::zeros([1], &device)) };
+        let vectors = |mut system: PointSystem| {
+            system.target = PointTarget::Vectors(system.positions.iter().map(|[x, y, z]| [z - y, *x, 3.0]).collect());
+            system
+        };
+        let systems: Vec<PointSystem> = systems(7).into_iter().map(vectors).collect();
+        let units = Units::of(&systems, 0);
+        let found = point_answers(&model, &systems, &units, &device);
+        let squares: Vec<f64> = found
+            .iter()
+            .zip(&systems)
+            .flat_map(|(found, system)| found.numbers().chunks(3).zip(system.target.numbers().chunks(3)))
+            .map(|(a, b)| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum())
+            .collect();
+        let mean = |of: fn(f64) -> f64| squares.iter().map(|&square| of(square)).sum::<f64>() / squares.len() as f64;
+        let problem = PointRegression::<Here>::new(&systems, &systems, &units, PointAugmentation::none(), 0);
+        let score = problem.validate(&model, &device, &Stop::new()).unwrap();
+        // Sums of some tens of numbers in f32.
+        let (distance, loss) = (mean(f64::sqrt), mean(|square| square) / 3.0 / units.deviation().powi(2));
+        assert!((score.metric - distance).abs() < 1e-5 * distance, "{} {distance}", score.metric);
+        assert!((score.loss - loss).abs() < 1e-5 * loss, "{} {loss}", score.loss);
     }
 }

@@ -24,19 +24,18 @@ impl Dynamics for Egnn {
     fn node_layers<'a>(&'a self, batch: &'a MotionBatch) -> Vec<NamedPointLayer<'a>> {
         let carried = vec![scalars(self.config().hidden), POSITIONS, VELOCITIES];
         let points = |x: &[Tensor<2>]| Points::new(x[0].clone(), x[1].clone()).with_velocities(x[2].clone());
-        let mut stages = Stages::new(batch).then("embedding", carried.clone(), |_, _, x| {
+        let mut stages = Stages::of_motions(batch).then("embedding", carried.clone(), |_, _, x| {
             vec![self.embedding.forward(x[0].clone()), x[1].clone(), x[2].clone()]
         });
         let last = self.layers.len() - 1;
         for (place, layer) in self.layers.iter().enumerate() {
             let name = format!("layer {}", place + 1);
             stages = if place == last {
-                stages.then(name, vec![POSITIONS], move |graph, edges, x| {
-                    vec![layer.positions(graph, &points(x), Some(edges))]
-                })
+                stages
+                    .then(name, vec![POSITIONS], move |graph, edges, x| vec![layer.positions(graph, &points(x), edges)])
             } else {
                 stages.then(name, carried.clone(), move |graph, edges, x| {
-                    let Points { features, positions, .. } = layer.forward(graph, points(x), Some(edges));
+                    let Points { features, positions, .. } = layer.forward(graph, points(x), edges);
                     vec![features, positions, x[2].clone()]
                 })
             };
@@ -51,14 +50,14 @@ impl Dynamics for RadialField {
     }
 
     fn node_layers<'a>(&'a self, batch: &'a MotionBatch) -> Vec<NamedPointLayer<'a>> {
-        let mut stages = Stages::new(batch);
+        let mut stages = Stages::of_motions(batch);
         for (place, layer) in self.layers.iter().enumerate() {
             // The speeds come first in what the first layer is given.
             let first = usize::from(place == 0);
             stages =
                 stages.then(format!("layer {}", place + 1), vec![POSITIONS, VELOCITIES], move |graph, edges, x| {
                     let (positions, velocities) = (x[first].clone(), x[first + 1].clone());
-                    vec![layer.forward(graph, positions, velocities.clone(), Some(edges)), velocities]
+                    vec![layer.forward(graph, positions, velocities.clone(), edges), velocities]
                 });
         }
         stages.finish()
@@ -73,13 +72,13 @@ impl Dynamics for RawGnn {
     /// The hidden features are said to be scalars: nothing else could be read off them in any frame.
     fn node_layers<'a>(&'a self, batch: &'a MotionBatch) -> Vec<NamedPointLayer<'a>> {
         let carried = vec![scalars(self.embedding.weight.dims()[1]), POSITIONS];
-        let mut stages = Stages::new(batch).then("embedding", carried.clone(), |_, _, x| {
+        let mut stages = Stages::of_motions(batch).then("embedding", carried.clone(), |_, _, x| {
             let points = Points::new(x[0].clone(), x[1].clone()).with_velocities(x[2].clone());
             vec![self.embed(points), x[1].clone()]
         });
         for (place, layer) in self.layers.iter().enumerate() {
             stages = stages.then(format!("layer {}", place + 1), carried.clone(), move |graph, edges, x| {
-                vec![layer.forward(graph, x[0].clone(), Some(edges)), x[1].clone()]
+                vec![layer.forward(graph, x[0].clone(), edges), x[1].clone()]
             });
         }
         let stages = stages.then("shift", vec![POSITIONS], |_, _, x| vec![x[1].clone() + self.decode(x[0].clone())]);

@@ -71,7 +71,7 @@ impl Dynamics for SE3TransformerMotion {
     fn node_layers<'a>(&'a self, batch: &'a MotionBatch) -> Vec<NamedPointLayer<'a>> {
         let layers = self.network.layers();
         let last = layers.len() - 1;
-        let mut stages = Stages::new(batch);
+        let mut stages = Stages::of_motions(batch);
         let mut before = Self::fibre_in();
         for (place, (name, after)) in layers.into_iter().enumerate() {
             let carried = if place == last {
@@ -88,7 +88,8 @@ impl Dynamics for SE3TransformerMotion {
                     _ => unreachable!("a layer is given what it says"),
                 };
                 let nodes = FibreFeatures::from_irreps(Tensor::cat(features, 1), &fibre);
-                let inputs = SE3Inputs::new(nodes, positions.clone()).with_edges(edges.clone().narrow(1, 0, 1));
+                let products = edges.expect("edges of motions have features").clone().narrow(1, 0, 1);
+                let inputs = SE3Inputs::new(nodes, positions.clone()).with_edges(products);
                 let features = self.network.forward_layer(place, graph, inputs).into_irreps();
                 if place == last {
                     return vec![positions.clone() + features];

@@ -1,9 +1,10 @@
 //! What the layers of a network on points are, for those who check them one by one.
 //!
-//! A network says it by writing its forward pass once more, cut where a layer ends, with the types of what particles carry there. What it is told of edges,
-//! products of charges and squared distances at the start, no motion changes: it belongs to the edges, which go with their particles.
+//! A network says it by writing its forward pass once more, cut where a layer ends, with the types of what points carry there. What it is told of edges,
+//! such as products of charges and squared distances at the start, no motion changes: it belongs to the edges, which go with their points.
 
 use burn::Tensor;
+use burn::tensor::{DType, Device};
 use equi_core::action::space::PointField;
 use equi_core::check::points::{NamedPointLayer, PointFeature, PointFn};
 use equi_core::group::Permutation;
@@ -11,18 +12,23 @@ use equi_core::o3::Irreps;
 use equi_layers::graph::Graph;
 
 use crate::data::nbody::MotionBatch;
+use crate::data::points::PointBatch;
 
 /// Positions, as a layer carries or gives them.
 pub const POSITIONS: PointFeature = PointFeature::per_node(PointField::Position, 1);
+/// A vector of every point.
+pub const VECTORS: PointFeature = PointFeature::per_node(PointField::Vector, 1);
 /// Velocities.
-pub const VELOCITIES: PointFeature = PointFeature::per_node(PointField::Vector, 1);
+pub const VELOCITIES: PointFeature = VECTORS;
+/// A number of every graph that is meant not to change when it is moved.
+pub const NUMBER: PointFeature = PointFeature::per_graph(PointField::Scalar, 1);
 
-/// Numbers of every particle that are meant not to change when it is moved.
+/// Numbers of every point that are meant not to change when it is moved.
 pub const fn scalars(channels: usize) -> PointFeature {
     PointFeature::per_node(PointField::Scalar, channels)
 }
 
-/// Features `[particles, irreps.dim()]` block by block, as [`PointFeature::of_irreps`] lists them.
+/// Features `[points, irreps.dim()]` block by block, as [`PointFeature::of_irreps`] lists them.
 pub fn blocks(features: &Tensor<2>, irreps: &Irreps) -> Vec<Tensor<2>> {
     let columns = irreps.slices().into_iter().filter(|columns| !columns.is_empty());
     columns.map(|columns| features.clone().narrow(1, columns.start, columns.len())).collect()
@@ -30,41 +36,52 @@ pub fn blocks(features: &Tensor<2>, irreps: &Irreps) -> Vec<Tensor<2>> {
 
 /// The layers of a network so far.
 pub struct Stages<'a> {
-    batch: &'a MotionBatch,
+    graph: &'a Graph,
+    /// Features of the edges, if they have any.
+    edges: Option<&'a Tensor<2>>,
     sizes: Vec<usize>,
+    options: (Device, DType),
     layers: Vec<NamedPointLayer<'a>>,
-    /// What particles carry after the last of them.
+    /// What points carry after the last of them.
     carried: Vec<PointFeature>,
 }
 
 impl<'a> Stages<'a> {
-    /// None yet: particles carry [`MotionBatch::features`].
-    pub fn new(batch: &'a MotionBatch) -> Self {
-        let members = batch.graph.members();
-        let sizes = (0..batch.graph.graphs()).map(|graph| members.rows_of(graph).len()).collect();
-        Self { batch, sizes, layers: Vec::new(), carried: MotionBatch::FEATURES.to_vec() }
+    /// None yet: particles carry [`MotionBatch::features`], and edges have features.
+    pub fn of_motions(batch: &'a MotionBatch) -> Self {
+        Self::new(&batch.graph, Some(&batch.edges), MotionBatch::FEATURES.to_vec(), &batch.points.positions)
     }
 
-    /// And a layer that takes what is carried, and gives `outputs`. It is given the graph, the features of its edges as in [`MotionBatch::edges`], and what particles
-    /// carry: all of these in the same order of the particles, which is not always that of the batch.
+    /// None yet: points carry [`PointBatch::features`], and edges have none.
+    pub fn of_points(batch: &'a PointBatch) -> Self {
+        Self::new(&batch.graph, None, batch.fields(), &batch.points.positions)
+    }
+
+    fn new(graph: &'a Graph, edges: Option<&'a Tensor<2>>, carried: Vec<PointFeature>, positions: &Tensor<2>) -> Self {
+        let sizes = (0..graph.graphs()).map(|one| graph.members().rows_of(one).len()).collect();
+        let options = (positions.device(), positions.dtype());
+        Self { graph, edges, sizes, options, layers: Vec::new(), carried }
+    }
+
+    /// And a layer that takes what is carried, and gives `outputs`. It is given the graph, the features of its edges, if they have any, and what points
+    /// carry: all of these in the same order of the points, which is not always that of the batch.
     pub fn then(
         mut self,
         name: impl Into<String>,
         outputs: Vec<PointFeature>,
-        layer: impl Fn(&Graph, &Tensor<2>, &[Tensor<2>]) -> Vec<Tensor<2>> + 'a,
+        layer: impl Fn(&Graph, Option<&Tensor<2>>, &[Tensor<2>]) -> Vec<Tensor<2>> + 'a,
     ) -> Self {
-        let batch = self.batch;
+        let (graph, edges) = (self.graph, self.edges);
         let ordered = move |carried: &[Tensor<2>], order: &Permutation| {
             if *order == Permutation::identity(order.nodes()) {
-                return layer(&batch.graph, &batch.edges, carried);
+                return layer(graph, edges, carried);
             }
-            let graph = batch.graph.permuted(order);
-            let edges = graph.arrange(batch.edges.clone());
-            layer(&graph, &edges, carried)
+            let graph = graph.permuted(order);
+            let edges = edges.map(|edges| graph.arrange(edges.clone()));
+            layer(&graph, edges.as_ref(), carried)
         };
-        let positions = &batch.points.positions;
-        let (device, dtype) = (positions.device(), positions.dtype());
-        let map = PointFn::new(&self.sizes, &self.carried, &outputs, &device, dtype, ordered);
+        let (device, dtype) = &self.options;
+        let map = PointFn::new(&self.sizes, &self.carried, &outputs, device, *dtype, ordered);
         self.layers.push((name.into(), Box::new(map)));
         self.carried = outputs;
         self
@@ -83,7 +100,6 @@ mod tests {
     use crate::fit::Dynamics;
     use crate::model::se3_transformer::SE3TransformerMotion;
     use crate::model::tensor_field::TensorFieldMotion;
-    use burn::tensor::{DType, Device};
     use equi_core::check::points::{Motion, PointLayerReport, PointLayerReports, Trials, layers};
     use equi_layers::graph::{EgnnConfig, Points, RadialFieldConfig, RawGnnConfig};
     use equi_layers::se3_transformer::SE3TransformerConfig;

@@ -77,7 +77,7 @@ impl Dynamics for TensorFieldMotion {
             (charges, convolution.forward(graph, Tensor::cat(features, 1), Some(attributes), &edges))
         };
         let carried = |irreps: &Irreps| [vec![POSITIONS, scalars(1)], PointFeature::of_irreps(irreps)].concat();
-        let mut stages = Stages::new(batch);
+        let mut stages = Stages::of_motions(batch);
         for (place, TensorFieldLayer { convolution, gate }) in self.network.layers.iter().enumerate() {
             stages =
                 stages.then(format!("convolution {}", place + 1), carried(gate.irreps_in()), move |graph, _, x| {

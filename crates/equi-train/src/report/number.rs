@@ -32,6 +32,20 @@ pub(super) fn plain(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
+/// A number among others that differ by up to `range`, with three digits of that: `-39.50` beside `-40.00`.
+pub(super) fn among(value: f64, range: f64) -> String {
+    if range <= 0.0 || !range.is_finite() {
+        return plain(value);
+    }
+    let decimals = (2 - range.log10().floor() as i32).clamp(0, 12) as usize;
+    let text = format!("{value:.decimals$}");
+    // No sign of a zero.
+    match text.strip_prefix('-') {
+        Some(size) if size.chars().all(|digit| matches!(digit, '0' | '.')) => size.to_string(),
+        _ => text,
+    }
+}
+
 /// A round number as it labels an axis: `0.5`, `20`, `1,000`.
 pub(super) fn tick(value: f64) -> String {
     if value.abs() >= 1000.0 {
@@ -151,6 +165,10 @@ mod tests {
         assert_eq!(typeset(3.12e-7), "3.1\u{202f}×\u{202f}10⁻⁷");
         assert_eq!([duration(4.0), duration(245.2), duration(7260.0)], ["4.00 s", "4 min 05 s", "2 h 01 min"]);
         assert_eq!([metric("test error %", 2.71234), metric("force MSE", 0.00271234)], ["2.71", "0.00271"]);
+        assert_eq!(
+            [among(-40.0, 1.0), among(-1e-4, 0.5), among(123_456.7, 999.0), among(1.5, 0.0)],
+            ["-40.00", "0.000", "123457", "1.50"]
+        );
         assert_eq!([plain(1.234e-8), plain(-5.6e12), plain(1.5e-6)], ["1.23e-8", "-5.60e12", "0.00000150"]);
         assert_eq!([exponent(0.456), exponent(-0.004), exponent(-0.12)], ["0.46", "0.00", "-0.12"]);
         assert_eq!([quantity("test error %"), quantity("force MSE")], [("test error", " %"), ("force MSE", "")]);

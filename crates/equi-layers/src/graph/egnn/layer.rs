@@ -128,8 +128,10 @@ impl EgnnLayer {
         self.receive(graph, points, edges).1
     }
 
-    /// The points after this layer, and by how much it moves them: nothing where positions stay.
-    pub(super) fn forward_shift(
+    /// The points after this layer, and by how much it moves them, `[nodes, dimensions]`: nothing where positions stay, or no edge and no velocity moves them.
+    ///
+    /// The shift has no rounding of large coordinates. Panics as [`forward`](Self::forward) does.
+    pub fn forward_shift(
         &self,
         graph: &Graph,
         points: Points,

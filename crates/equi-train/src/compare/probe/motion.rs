@@ -2,22 +2,24 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use equi_core::check::points::{
-    PointFn, PointLayerReport, PointLayerReports, PointLocalError, Trials, layers as check_layers, local,
+    NamedPointLayer, PointFn, PointLayerReport, PointLayerReports, PointLocalError, Trials, layers as check_layers,
+    local,
 };
 use equi_core::group::{Isometry, Permutation};
 
 use crate::compare::results::LayerError;
 use crate::compare::stats::largest;
-use crate::data::nbody::{Motion, MotionBatch, Particles};
+use crate::data::nbody::{Motion, MotionBatch};
+use crate::data::points::{PointBatch, PointSystem, Units};
 use crate::data::spatial::{Answer, Sample, Spatial};
-use crate::fit::Dynamics;
-use crate::model::stages::{POSITIONS, VELOCITIES};
+use crate::fit::{Dynamics, PointModel};
+use crate::model::stages::{NUMBER, POSITIONS, VELOCITIES};
 use crate::seed::{Purpose, stream};
 
 /// Random transformations that are tried.
 const TRANSFORMATIONS: u64 = 8;
 /// Standard deviation of the coordinates of the translations: about the size of a system of charged particles.
-const TRANSLATION: f64 = 2.0;
+pub const TRANSLATION: f64 = 2.0;
 
 /// `|f(g.x) - g.f(x)| / |f(x)|`, the largest over random rotations and reflections, translations, and permutations of the
 /// points, all at once; the norm of `f(x)` is taken about the mean of its rows, so that it does not depend on the origin, or about
@@ -64,57 +66,86 @@ pub fn exact_error_within<S: Sample>(
     (0..TRANSFORMATIONS).map(error).reduce(largest).map(|error| error / norm.max(f64::MIN_POSITIVE))
 }
 
-/// What the smallest rotations of motions about their centres do to what `predict` gives, the later positions of every motion: the Lie derivative, in
-/// f32. None without motions.
-pub fn small_turns(
-    predict: impl Fn(&[Motion]) -> Vec<Vec<[f64; 3]>>,
-    motions: &[Motion],
+/// What the smallest rotations of samples about their centres do to what `predict` gives for them: the Lie derivative, in f32. Numbers of samples are taken about their mean,
+/// as by [`exact_error`]. None without samples.
+pub fn small_turns<S: Sample>(
+    predict: impl Fn(&[S]) -> Vec<S::Answer>,
+    samples: &[S],
     device: &Device,
 ) -> Option<PointLocalError> {
-    if motions.is_empty() {
-        return None;
-    }
-    let sizes: Vec<usize> = motions.iter().map(|motion| motion.end.len()).collect();
-    let upload = |points: Vec<[f64; 3]>| {
-        let data = TensorData::new(points.concat(), [points.len(), 3]).convert_dtype(DType::F32);
+    let first = samples.first()?;
+    let answer = first.answer().feature();
+    let width = first.answer().width();
+    let upload = |numbers: Vec<f64>, width: usize| {
+        let rows = numbers.len() / width;
+        let data = TensorData::new(numbers, [rows, width]).convert_dtype(DType::F32);
         Tensor::<2>::from_data(data, (device, DType::F32))
     };
     let read = |points: &Tensor<2>| -> Vec<[f64; 3]> {
         let values: Vec<f64> = points.to_data().iter::<f64>().collect();
         values.chunks_exact(3).map(|x| [x[0], x[1], x[2]]).collect()
     };
-    // Rotations alone are tried, which leave particles in their order.
-    let later = |x: &[Tensor<2>], _: &Permutation| {
-        let [mut positions, mut velocities] = [0, 1].map(|place| read(&x[place]).into_iter());
-        let turned = motions.iter().map(|motion| {
-            let count = motion.end.len();
-            let (positions, velocities) =
-                (positions.by_ref().take(count).collect(), velocities.by_ref().take(count).collect());
-            let start = Particles { positions, velocities, ..motion.start.clone() };
-            Motion { start, ..motion.clone() }
+    let origin = if answer == NUMBER { mean_of_varying(&predict(samples)) } else { 0.0 };
+    // Rotations alone are tried, which leave points in their order.
+    let answers = |x: &[Tensor<2>], _: &Permutation| {
+        let (positions, velocities) = (read(&x[0]), x.get(1).map(read));
+        let mut end = 0;
+        let turned = samples.iter().map(|sample| {
+            let here = end..end + sample.points();
+            end = here.end;
+            sample.with_points(positions[here.clone()].to_vec(), velocities.as_ref().map(|all| all[here].to_vec()))
         });
-        vec![upload(predict(&turned.collect::<Vec<_>>()).concat())]
+        let found = predict(&turned.collect::<Vec<_>>());
+        let numbers = found.iter().flat_map(|answer| answer.numbers().iter().map(|number| number - origin));
+        vec![upload(numbers.collect(), width)]
     };
-    let map = PointFn::new(&sizes, &[POSITIONS, VELOCITIES], &[POSITIONS], device, DType::F32, later);
-    let all = |of: fn(&Particles) -> &Vec<[f64; 3]>| motions.iter().flat_map(move |motion| of(&motion.start).clone());
-    let inputs = [all(|start| &start.positions), all(|start| &start.velocities)];
-    Some(local(&map, &inputs.map(|points| upload(points.collect()))))
+    let velocities: Vec<&[[f64; 3]]> = samples.iter().filter_map(Sample::velocities).collect();
+    let positions = upload(samples.iter().flat_map(|sample| sample.positions().as_flattened().to_vec()).collect(), 3);
+    let moving = (!velocities.is_empty()).then(|| upload(velocities.concat().concat(), 3));
+    let inputs: Vec<Tensor<2>> = [positions].into_iter().chain(moving).collect();
+    let sizes: Vec<usize> = samples.iter().map(Sample::points).collect();
+    let map = PointFn::new(&sizes, &[POSITIONS, VELOCITIES][..inputs.len()], &[answer], device, DType::F32, answers);
+    Some(local(&map, &inputs))
 }
 
-/// Motions on which layers are measured: each is measured again for all that come after it.
+/// The mean of the numbers of answers; zero where all are the same.
+fn mean_of_varying(answers: &[impl Answer]) -> f64 {
+    let numbers: Vec<f64> = answers.iter().flat_map(|answer| answer.numbers().to_vec()).collect();
+    let varies = numbers.windows(2).any(|pair| pair[0] != pair[1]);
+    if varies { numbers.iter().sum::<f64>() / numbers.len() as f64 } else { 0.0 }
+}
+
+/// Samples on which layers are measured: each is measured again for all that come after it.
 const FEW: usize = 8;
 
 /// The errors of every layer of a network on the first of the motions; none without motions, or where the network does not say what its layers are.
 pub fn layers<M: Dynamics>(model: &M, motions: &[Motion], device: &Device) -> PointLayerReports {
-    let none = PointLayerReports(Vec::new());
     let few = &motions[..motions.len().min(FEW)];
-    let Some(particles) = few.first().map(|motion| motion.end.len()) else { return none };
-    let batch = MotionBatch::new(few, &MotionBatch::graph(few.len(), particles, device), device);
-    let network = model.node_layers(&batch);
-    if network.is_empty() {
-        return none;
+    let Some(first) = few.first() else { return PointLayerReports(Vec::new()) };
+    let batch = MotionBatch::new(few, &MotionBatch::graph(few.len(), first.points(), device), device);
+    reports(&model.node_layers(&batch), &batch.features())
+}
+
+/// The same of a network on samples of points, which sees them in `units`.
+pub fn point_layers<M: PointModel>(
+    model: &M,
+    systems: &[PointSystem],
+    units: &Units,
+    device: &Device,
+) -> PointLayerReports {
+    let few = &systems[..systems.len().min(FEW)];
+    if few.is_empty() {
+        return PointLayerReports(Vec::new());
     }
-    check_layers(&network, &batch.features(), &Trials::default())
+    let batch = PointBatch::new(few, units, device);
+    reports(&model.node_layers(&batch), &batch.features())
+}
+
+fn reports(network: &[NamedPointLayer], inputs: &[Tensor<2>]) -> PointLayerReports {
+    match network {
+        [] => PointLayerReports(Vec::new()),
+        network => check_layers(network, inputs, &Trials::default()),
+    }
 }
 
 /// The same as a study records them.
@@ -198,6 +229,36 @@ mod tests {
         assert!(blown.axes[0] < 3e-4 && blown.axes[1] > 2e-3 && blown.axes[2] > 2e-3, "{blown:?}");
         assert!((blown.axes[1] / blown.axes[2] - 1.0).abs() < 0.05, "{blown:?}");
         assert!(small_turns(straight_on, &[], &device).is_none());
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn small_turns_of_numbers_are_relative_to_how_much_they_vary() {
+        use crate::data::points::{Neighbourhood, PointSample, PointTarget};
+
+        let sample = |at: f64| PointSample {
+            positions: vec![[at, 0.0, 0.0], [0.0, 1.0 + at, 0.0], [0.0, 0.0, 2.0]],
+            velocities: None,
+            species: Vec::new(),
+            features: Vec::new(),
+            target: PointTarget::Scalar(0.0),
+        };
+        let system = |at| PointSystem::new(&sample(at), [0.0; 3], &[], Neighbourhood::All).unwrap();
+        let systems = [0.5, 1.0, 2.0].map(system);
+        let turned = |systems: &[PointSystem], number: fn(&PointSystem) -> f64| {
+            let predict =
+                |systems: &[PointSystem]| systems.iter().map(|system| PointTarget::Scalar(number(system))).collect();
+            small_turns(predict, systems, &Device::flex()).unwrap()
+        };
+        let length = |system: &PointSystem| 1000.0 + system.lengths().sum::<f64>();
+        let along = |system: &PointSystem| 1000.0 + system.positions[0][0] - system.centre()[0];
+        // A few eps^(2/3) in f32; beside the thousand a turn would be nothing.
+        assert!(turned(&systems, length).relative < 3e-4, "{:?}", turned(&systems, length));
+        let error = turned(&systems, along);
+        assert!(error.relative > 0.1 && error.axes[0] < 3e-4 && error.axes[1] > 0.1, "{error:?}");
+        // One number does not vary.
+        let one = turned(&systems[..1], along).relative;
+        assert!((1e-5..1e-2).contains(&one), "{one}");
     }
 
     #[cfg(feature = "flex")]

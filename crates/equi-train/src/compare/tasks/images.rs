@@ -6,16 +6,17 @@ use burn::tensor::Device;
 use equi_core::FieldType;
 use equi_core::check::{FieldFn, layers, local};
 
+use super::own::Trains;
 use crate::augment::Augmentation;
 use crate::compare::cell::{Tested, Work, train_cell};
 use crate::compare::check::{origin, with_weights};
-use crate::compare::matching::{seconds_ratio, training_step, width_of_equal_time};
+use crate::compare::matching::{matched_width, seconds_ratio, training_step, width_of_equal_time};
 use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Metric, Poses, Turning};
 use crate::compare::symmetry::{self, features};
 use crate::compare::view::image::{among_frames, answers, passes, posed};
 use crate::compare::{
-    Arm, CellPlan, Checked, CheckedParts, CompareError, Hyperparameters, MatchBy, Network, Plan, Setting, Symmetry,
-    Trials, View, nearest_width, probe, tuning, turning,
+    Arm, CellPlan, Checked, CheckedParts, CompareError, Hyperparameters, Network, Plan, Setting, Symmetry, Trials,
+    View, probe, tuning, turning,
 };
 use crate::cost::parameters;
 use crate::data::{DataError, Images};
@@ -91,15 +92,8 @@ impl Shape {
             (plain.to_string(), parameters(&plain.init(0, device)), plain.flops(side, side))
         };
         let passes = passes(arm.view, group.has_flips());
-        Ok(ArmSummary {
-            name: arm.name.to_string(),
-            model: model + &shown(arm.view, passes),
-            parameters,
-            flops_per_sample,
-            test_flops_per_sample: Some(passes as u64 * flops_per_sample),
-            training_flops_per_sample: Some(3 * flops_per_sample),
-            augmentation: augmentation(arm, setting.symmetry, hyperparameters).to_string(),
-        })
+        let network = (model + &shown(arm.view, passes), parameters, flops_per_sample);
+        Ok(ArmSummary::new(arm, network, passes, augmentation(arm, setting.symmetry, hyperparameters)))
     }
 
     /// The equivariant network, and the plain one that costs about the same; both narrower, if the hyperparameters say so.
@@ -113,16 +107,13 @@ impl Shape {
         let fields = (CHANNELS / group.order().unwrap_or(1)).max(1);
         let steerable = |fields| SteerableCnnConfig::new(group, fields, self.classes);
         let reference = self.built(steerable(fields), 0, device)?;
-        let width = match (setting.plain_width, setting.matched_by) {
-            (Some(width), _) => width,
-            (None, MatchBy::Params) => self.plain_width(MatchBy::Params, parameters(&reference) as u64),
-            // Where nothing has been timed, operations are the nearest to time.
-            (None, MatchBy::Flops | MatchBy::Time) => {
-                self.plain_width(MatchBy::Flops, reference.flops(self.side, self.side))
-            }
-        };
-        let plain = PlainCnnConfig::new(hyperparameters.channels(width), self.classes);
-        Ok((steerable(hyperparameters.channels(fields)), plain))
+        let plain = |width| PlainCnnConfig::new(width, self.classes);
+        let width = matched_width(
+            setting,
+            (|| reference.flops(self.side, self.side), |width| plain(width).flops(self.side, self.side)),
+            (|| parameters(&reference), |width| plain(width).parameters()),
+        );
+        Ok((steerable(hyperparameters.channels(fields)), plain(hyperparameters.channels(width))))
     }
 
     /// The width of the plain network whose training step takes as long as that of the equivariant one.
@@ -138,7 +129,11 @@ impl Shape {
         width_of_equal_time(counted.width, |width| {
             let plain = PlainCnnConfig::new(width, self.classes).init(0, device);
             let steerable = self.built(steerable, 0, device)?;
-            Ok(seconds_ratio(step(&images, steerable, device), step(&images, plain, device)))
+            let all = || positions(images.len());
+            Ok(seconds_ratio(
+                training_step(Classification::new(&images, all(), vec![0], 0), steerable, device),
+                training_step(Classification::new(&images, all(), vec![0], 0), plain, device),
+            ))
         })
     }
 
@@ -148,25 +143,10 @@ impl Shape {
         let checked = built.and_then(|model| model.check_size(self.side, self.side).map(|()| model));
         checked.map_err(|error| CompareError::Request(format!("--group: {error}")))
     }
-
-    /// The width of the plain network whose cost is nearest to that of the equivariant one.
-    fn plain_width(self, matched_by: MatchBy, cost: u64) -> usize {
-        let config = |width| PlainCnnConfig::new(width, self.classes);
-        match matched_by {
-            MatchBy::Params => nearest_width(cost, |width| config(width).parameters() as u64),
-            MatchBy::Flops | MatchBy::Time => nearest_width(cost, |width| config(width).flops(self.side, self.side)),
-        }
-    }
 }
 
 /// Channels after the first convolution of the equivariant network, as many regular fields as that makes.
 const CHANNELS: usize = 16;
-
-/// A training step that is timed.
-fn step<M: Classifier>(images: &Images, model: M, device: &Device) -> impl FnMut() {
-    let problem = Classification::new(images, positions(images.len()), vec![0], 0);
-    training_step(problem, model.train(), images.len(), device)
-}
 
 /// Where training images come from.
 pub(super) trait Source {
@@ -258,8 +238,14 @@ impl<S: Source> ImageTrials<S> {
             },
         })
     }
+}
 
-    pub(super) fn train<M: Classifier>(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
+impl<S: Source, M: Classifier> Trains<M> for ImageTrials<S> {
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn train(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
         let Work { cell, session, .. } = work;
         let recipe = &self.plan.recipe;
         let symmetry = self.plan.setting.symmetry;
@@ -308,20 +294,27 @@ fn positions(count: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::MatchBy;
 
     #[test]
     fn no_other_width_is_nearer_to_the_cost() {
         let shape = Shape { side: 29, classes: 10 };
+        let config = |width| PlainCnnConfig::new(width, shape.classes);
+        let flops = |width| config(width).flops(shape.side, shape.side);
+        let symmetry = Symmetry::Planar { group: equi_core::group::C8, flips: 0.0 };
         for (matched_by, cost) in [(MatchBy::Params, 40_000), (MatchBy::Flops, 10_000_000)] {
-            let gap = |config: PlainCnnConfig, matched_by| match matched_by {
-                MatchBy::Params => (config.parameters() as u64).abs_diff(cost),
-                MatchBy::Flops | MatchBy::Time => config.flops(shape.side, shape.side).abs_diff(cost),
+            let gap = |width| match matched_by {
+                MatchBy::Params => (config(width).parameters() as u64).abs_diff(cost),
+                MatchBy::Flops | MatchBy::Time => flops(width).abs_diff(cost),
             };
-            let chosen = PlainCnnConfig::new(shape.plain_width(matched_by, cost), shape.classes);
+            let setting = Setting { matched_by, symmetry, model: None, plain_width: None };
+            let parameters = |width| config(width).parameters();
+            let chosen = matched_width(&setting, (|| cost, flops), (|| cost as usize, parameters));
             for width in 1..100 {
-                let other = PlainCnnConfig::new(width, shape.classes);
-                assert!(gap(chosen, matched_by) <= gap(other, matched_by), "{other} is nearer than {chosen}");
+                assert!(gap(chosen) <= gap(width), "{} is nearer than {}", config(width), config(chosen));
             }
+            let measured = Setting { plain_width: Some(7), ..setting };
+            assert_eq!(matched_width(&measured, (|| cost, flops), (|| cost as usize, parameters)), 7);
         }
     }
 }

@@ -6,34 +6,32 @@ use std::path::Path;
 use std::rc::Rc;
 
 use burn::tensor::Device;
-use equi_core::check::points::PointLocalError;
-use equi_core::group::Isometry;
+use equi_core::check::points::PointLayerReports;
 use equi_core::o3::{Irrep, Irreps, MulIrrep};
 use equi_layers::graph::{EgnnConfig, LinearMotion, RadialFieldConfig, RawGnnConfig};
 use equi_layers::o3::TensorFieldNetworkConfig;
 use equi_layers::se3_transformer::{AttentionScope, Keys, SE3TransformerConfig, Skip};
-use rand::Rng;
 
+use super::points::{self, Asked, PointTrials, augmentation, described, far, weights_seed};
 use crate::augment::PointAugmentation;
-use crate::compare::cell::{Tested, Work, train_cell};
-use crate::compare::check::{origin, with_weights};
-use crate::compare::matching::{seconds_ratio, training_step, width_of_equal_time};
-use crate::compare::probe::motion::{layer_errors, layers};
-use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, EquivarianceError, Metric, Poses, Turning};
+use crate::compare::cell::{Work, train_cell};
+use crate::compare::check::with_weights;
+use crate::compare::matching::{matched_width, seconds_ratio, training_step, width_of_equal_time};
+use crate::compare::probe::motion::{TRANSLATION, layers};
+use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, Turning};
 use crate::compare::symmetry::{self, features};
-use crate::compare::view::motion::{among_frames, mean_squared_error, passes, predictions, shown};
+use crate::compare::view::motion::{mean_squared_error, passes, shown};
 use crate::compare::{
-    ARMS, Arm, CellPlan, Checked, CheckedParts, CompareError, Growth, Hyperparameters, MatchBy, Network, Plan, Preset,
-    Recipe, Setting, Symmetry, Task, Trials, View, nearest_width, probe, tuning, turning, view,
+    ARMS, Arm, CellPlan, Checked, CompareError, Growth, Hyperparameters, Network, Plan, Preset, Recipe, Setting,
+    Symmetry, Task, Trials, tuning,
 };
 use crate::cost::parameters;
 use crate::data::nbody::{self, Motion, MotionBatch};
-use crate::fit::{Dynamics, Prediction, Schedule, Session};
+use crate::fit::{Dynamics, Prediction, Schedule, Session, positions};
 use crate::memory::peak_rss_mib;
 use crate::model::dynamics::{egnn_flops, radial_field_flops, raw_gnn_flops};
 use crate::model::se3_transformer::{SE3TransformerMotion, se3_transformer_flops};
 use crate::model::tensor_field::{TensorFieldMotion, tensor_field_flops};
-use crate::seed::{Purpose, stream};
 use crate::stop::Stop;
 
 /// Seed of the simulations: part of the task, whatever the seeds of a run are.
@@ -46,16 +44,12 @@ const EDGE_FEATURES: usize = 2;
 /// Particles of a system, and the pairs of them.
 const PARTICLES: usize = 5;
 const PAIRS: usize = PARTICLES * (PARTICLES - 1);
-/// Test motions on which equivariance is measured.
-const PROBE: usize = 50;
 /// How far motions are moved that are out of range: systems are some units wide.
 const FAR: f64 = 10.0;
 /// Operations of `x + t v`.
 const LINEAR_FLOPS: u64 = 2 * 3 * PARTICLES as u64;
 /// Motions of a training step that is timed: as many as a batch of the recipe has.
 const TIMED: usize = 100;
-/// How the metric is named.
-const METRIC: &str = "test MSE";
 
 /// Charged particles: the task `nbody_small` of Satorras et al., *E(n) Equivariant Graph Neural Networks*, ICML 2021.
 ///
@@ -63,18 +57,36 @@ const METRIC: &str = "test MSE";
 #[derive(Clone, Copy, Debug)]
 pub struct NBody;
 
-/// The networks of the equivariant arm. A new one is one entry here and in [`NBody::models`].
+/// The networks of all arms. A new equivariant one is one entry here and in [`NBody::models`].
 #[derive(Clone, Debug)]
-enum Equivariant {
+enum Config {
     Egnn(EgnnConfig),
     RadialField(RadialFieldConfig),
     SE3Transformer(Box<SE3TransformerConfig>),
     TensorField(Box<TensorFieldNetworkConfig>),
+    Raw(RawGnnConfig),
 }
 
-impl Equivariant {
+/// What is done with a network, whichever it is.
+trait Use {
+    type Output;
+
+    fn with<M: Dynamics + 'static>(self, model: M) -> Self::Output;
+}
+
+impl Config {
+    /// The network of `arm`; none where it has none.
+    fn of(arm: &Arm, setting: &Setting, hyperparameters: &Hyperparameters, device: &Device) -> Option<Self> {
+        match arm.network {
+            Network::Equivariant => Some(Self::equivariant(setting, hyperparameters)),
+            Network::Plain => Some(Self::Raw(plain(setting, hyperparameters, device))),
+            Network::Linear => None,
+            Network::Own(name) => unreachable!("nbody has no arm {name}"),
+        }
+    }
+
     /// The network that `--model` names, narrower if the hyperparameters say so.
-    fn new(setting: &Setting, hyperparameters: &Hyperparameters) -> Self {
+    fn equivariant(setting: &Setting, hyperparameters: &Hyperparameters) -> Self {
         let hidden = hyperparameters.channels(HIDDEN);
         match setting.model.as_deref() {
             Some("radial-field") => {
@@ -89,22 +101,41 @@ impl Equivariant {
         }
     }
 
+    /// Builds the network, with the weights of a seed, for `user`.
+    fn build<U: Use>(self, seed: u64, device: &Device, user: U) -> U::Output {
+        match self {
+            Self::Egnn(config) => user.with(config.with_seed(seed).init(device).expect(VALID)),
+            Self::RadialField(config) => user.with(config.with_seed(seed).init(device).expect(VALID)),
+            Self::SE3Transformer(config) => {
+                user.with(SE3TransformerMotion::new(config.with_seed(Some(seed)).init(device).expect(VALID)))
+            }
+            Self::TensorField(config) => {
+                user.with(TensorFieldMotion::new(config.with_seed(seed).init(device).expect(VALID)))
+            }
+            Self::Raw(config) => user.with(config.with_seed(seed).init(device).expect(VALID)),
+        }
+    }
+
     fn flops(&self, device: &Device) -> u64 {
         match self {
             Self::Egnn(config) => egnn_flops(config, PARTICLES, PAIRS),
             Self::RadialField(config) => radial_field_flops(config, PARTICLES, PAIRS),
             Self::SE3Transformer(config) => se3_transformer_flops(config, PARTICLES, PAIRS),
             Self::TensorField(config) => tensor_field_flops(&config.init(device).expect(VALID), PARTICLES, PAIRS),
+            Self::Raw(config) => raw_gnn_flops(config, PARTICLES, PAIRS),
         }
     }
 
     fn parameters(&self, device: &Device) -> usize {
-        match self {
-            Self::Egnn(config) => parameters(&config.init(device).expect(VALID)),
-            Self::RadialField(config) => parameters(&config.init(device).expect(VALID)),
-            Self::SE3Transformer(config) => parameters(&config.init(device).expect(VALID)),
-            Self::TensorField(config) => parameters(&config.init(device).expect(VALID)),
+        struct Count;
+        impl Use for Count {
+            type Output = usize;
+
+            fn with<M: Dynamics + 'static>(self, model: M) -> usize {
+                parameters(&model)
+            }
         }
+        self.clone().build(0, device, Count)
     }
 
     fn describe(&self) -> String {
@@ -116,6 +147,9 @@ impl Equivariant {
             }
             Self::TensorField(config) => {
                 format!("tensor field network, {} layers, {}", config.layers, config.irreps_hidden)
+            }
+            Self::Raw(config) => {
+                format!("GNN on coordinates, {} layers, {} features", config.layers, config.hidden)
             }
         }
     }
@@ -161,42 +195,13 @@ fn raw(width: usize) -> RawGnnConfig {
 
 /// The plain network whose cost is nearest to that of the equivariant one; narrower, if the hyperparameters say so.
 fn plain(setting: &Setting, hyperparameters: &Hyperparameters, device: &Device) -> RawGnnConfig {
-    let equivariant = || Equivariant::new(setting, &Hyperparameters::MATCHED);
-    let width = match (setting.plain_width, setting.matched_by) {
-        (Some(width), _) => width,
-        // Where nothing has been timed, operations are the nearest to time.
-        (None, MatchBy::Flops | MatchBy::Time) => {
-            nearest_width(equivariant().flops(device), |width| raw_gnn_flops(&raw(width), PARTICLES, PAIRS))
-        }
-        (None, MatchBy::Params) => nearest_width(equivariant().parameters(device) as u64, |width| {
-            parameters(&raw(width).init(device).expect(VALID)) as u64
-        }),
-    };
+    let equivariant = Config::equivariant(setting, &Hyperparameters::MATCHED);
+    let width = matched_width(
+        setting,
+        (|| equivariant.flops(device), |width| raw_gnn_flops(&raw(width), PARTICLES, PAIRS)),
+        (|| equivariant.parameters(device), |width| parameters(&raw(width).init(device).expect(VALID))),
+    );
     raw(hyperparameters.channels(width))
-}
-
-/// A training step that is timed.
-fn step<M: Dynamics>(motions: &[Motion], model: M, device: &Device) -> impl FnMut() {
-    training_step(Prediction::new(motions, motions, 0), model.train(), motions.len(), device)
-}
-
-/// What an arm does to its training motions: all that leaves the law as it is; one of the frames.
-fn augmentation(arm: &Arm, hyperparameters: &Hyperparameters) -> PointAugmentation {
-    match arm.view {
-        View::Frames => among_frames(),
-        _ if arm.augmented => PointAugmentation::default().scaled(hyperparameters.augmentation),
-        _ => PointAugmentation::none(),
-    }
-}
-
-/// How a view is called behind the name of a network.
-fn described(view: View) -> String {
-    match view {
-        View::AsIs => String::new(),
-        View::Averaged => format!(", averaged over {} poses in tests", passes(view)),
-        View::Canonical => ", in the frame of the principal components".to_string(),
-        View::Frames => format!(", averaged over {} frames of the principal components", passes(view)),
-    }
 }
 
 impl Task for NBody {
@@ -305,53 +310,31 @@ impl Task for NBody {
         hyperparameters: &Hyperparameters,
         device: &Device,
     ) -> Result<ArmSummary, CompareError> {
-        let (model, parameters, flops_per_sample) = match arm.network {
-            Network::Equivariant => {
-                let network = Equivariant::new(setting, hyperparameters);
-                (network.describe(), network.parameters(device), network.flops(device))
-            }
-            Network::Plain => {
-                let config = plain(setting, hyperparameters, device);
-                let model = format!("GNN on coordinates, {} layers, {} features", config.layers, config.hidden);
-                let flops = raw_gnn_flops(&config, PARTICLES, PAIRS);
-                (model, parameters(&config.init(device).expect(VALID)), flops)
-            }
-            Network::Linear => ("x + t v".to_string(), 1, LINEAR_FLOPS),
-            Network::Own(name) => unreachable!("nbody has no arm {name}"),
+        let network = match Config::of(arm, setting, hyperparameters, device) {
+            Some(config) => (config.describe(), config.parameters(device), config.flops(device)),
+            None => ("x + t v".to_string(), 1, LINEAR_FLOPS),
         };
-        let training = if arm.is_trained() { 3 * flops_per_sample } else { 0 };
-        Ok(ArmSummary {
-            name: arm.name.to_string(),
-            model: model + &described(arm.view),
-            parameters,
-            flops_per_sample,
-            test_flops_per_sample: Some(passes(arm.view) as u64 * flops_per_sample),
-            training_flops_per_sample: Some(training),
-            augmentation: augmentation(arm, hyperparameters).to_string(),
-        })
+        let augmentation = augmentation(arm, PointAugmentation::default(), hyperparameters);
+        let (model, parameters, flops) = network;
+        Ok(ArmSummary::new(arm, (model + &described(arm.view), parameters, flops), passes(arm.view), augmentation))
     }
 
     fn width_by_time(&self, setting: &Setting, device: &Device) -> Result<usize, CompareError> {
+        struct Step<'a>(&'a [Motion], &'a Device);
+        impl<'a> Use for Step<'a> {
+            type Output = Box<dyn FnMut() + 'a>;
+
+            fn with<M: Dynamics + 'static>(self, model: M) -> Self::Output {
+                let Self(motions, device) = self;
+                Box::new(training_step(Prediction::new(motions, motions, 0), model, device))
+            }
+        }
         let motions = nbody::NBody::new(TASK_SEED).validation(TIMED)?;
+        let step = |config: Config| config.build(0, device, Step(&motions, device));
         let counted = plain(setting, &Hyperparameters::MATCHED, device).hidden;
         width_of_equal_time(counted, |width| {
-            let plain = step(&motions, raw(width).init(device).expect(VALID), device);
-            Ok(match Equivariant::new(setting, &Hyperparameters::MATCHED) {
-                Equivariant::Egnn(config) => {
-                    seconds_ratio(step(&motions, config.init(device).expect(VALID), device), plain)
-                }
-                Equivariant::RadialField(config) => {
-                    seconds_ratio(step(&motions, config.init(device).expect(VALID), device), plain)
-                }
-                Equivariant::SE3Transformer(config) => {
-                    let model = SE3TransformerMotion::new(config.init(device).expect(VALID));
-                    seconds_ratio(step(&motions, model, device), plain)
-                }
-                Equivariant::TensorField(config) => {
-                    let model = TensorFieldMotion::new(config.init(device).expect(VALID));
-                    seconds_ratio(step(&motions, model, device), plain)
-                }
-            })
+            let equivariant = Config::equivariant(setting, &Hyperparameters::MATCHED);
+            Ok(seconds_ratio(step(equivariant), step(Config::Raw(raw(width)))))
         })
     }
 
@@ -392,112 +375,108 @@ impl Trials for Systems {
     }
 
     fn check(&self, arm: &Arm, weights: Option<&Path>) -> Result<Checked, CompareError> {
+        struct Check<'a>(&'a Systems, &'a CellPlan, Option<&'a Path>);
+        impl Use for Check<'_> {
+            type Output = Result<Checked, CompareError>;
+
+            fn with<M: Dynamics + 'static>(self, model: M) -> Self::Output {
+                let Self(systems, cell, weights) = self;
+                let model = with_weights(model.valid(), weights)?;
+                Ok(systems.asked(&model, cell).checked(weights))
+            }
+        }
         let hyperparameters = tuning::beside(weights, arm)?.unwrap_or(self.plan.recipe.hyperparameters(arm));
-        let seed = stream(0, Purpose::Weights, 0).next_u64();
-        let device = &self.device;
-        match (arm.network, Equivariant::new(&self.plan.setting, &hyperparameters)) {
-            (Network::Equivariant, Equivariant::Egnn(config)) => {
-                self.checked(arm, config.with_seed(seed).init(device).expect(VALID), weights)
-            }
-            (Network::Equivariant, Equivariant::RadialField(config)) => {
-                self.checked(arm, config.with_seed(seed).init(device).expect(VALID), weights)
-            }
-            (Network::Equivariant, Equivariant::SE3Transformer(config)) => {
-                let network = config.with_seed(Some(seed)).init(device).expect(VALID);
-                self.checked(arm, SE3TransformerMotion::new(network), weights)
-            }
-            (Network::Equivariant, Equivariant::TensorField(config)) => {
-                let network = config.with_seed(seed).init(device).expect(VALID);
-                self.checked(arm, TensorFieldMotion::new(network), weights)
-            }
-            (Network::Plain, _) => {
-                let network =
-                    plain(&self.plan.setting, &hyperparameters, device).with_seed(seed).init(device).expect(VALID);
-                self.checked(arm, network, weights)
-            }
-            (Network::Linear | Network::Own(_), _) => {
-                Err(CompareError::Request(format!("--arm: {} has no layers that this can tell apart", arm.name)))
-            }
+        let cell = self.plan.recipe.cell(*arm, 0, 0);
+        match Config::of(arm, &self.plan.setting, &hyperparameters, &self.device) {
+            Some(config) => config.build(weights_seed(&cell), &self.device, Check(self, &cell, weights)),
+            None => Err(CompareError::Request(format!("--arm: {} has no layers that this can tell apart", arm.name))),
         }
     }
 
     fn turning(&self) -> Option<Turning> {
-        Turning::of_motions(&self.test)
+        Turning::of_points(&self.test)
     }
 
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
+        struct Train<'a>(&'a Systems, Work<'a>);
+        impl Use for Train<'_> {
+            type Output = Result<Cell, CompareError>;
+
+            fn with<M: Dynamics + 'static>(self, model: M) -> Self::Output {
+                let Self(systems, work) = self;
+                systems.train(model, work)
+            }
+        }
         let work = Work { cell, plan: &self.plan, device: &self.device, session, progress };
-        let seed = stream(cell.seed, Purpose::Weights, 0).next_u64();
-        let hyperparameters = &cell.hyperparameters;
-        let plain = || {
-            plain(&self.plan.setting, hyperparameters, &self.device).with_seed(seed).init(&self.device).expect(VALID)
-        };
-        match cell.arm.network {
-            Network::Equivariant => match Equivariant::new(&self.plan.setting, hyperparameters) {
-                Equivariant::Egnn(config) => self.train(config.with_seed(seed).init(&self.device).expect(VALID), work),
-                Equivariant::RadialField(config) => {
-                    self.train(config.with_seed(seed).init(&self.device).expect(VALID), work)
-                }
-                Equivariant::SE3Transformer(config) => {
-                    let network = config.with_seed(Some(seed)).init(&self.device).expect(VALID);
-                    self.train(SE3TransformerMotion::new(network), work)
-                }
-                Equivariant::TensorField(config) => {
-                    let network = config.with_seed(seed).init(&self.device).expect(VALID);
-                    self.train(TensorFieldMotion::new(network), work)
-                }
-            },
-            Network::Plain => self.train(plain(), work),
-            Network::Linear => self.fit_line(cell),
-            Network::Own(name) => unreachable!("nbody has no arm {name}"),
+        match Config::of(&cell.arm, &self.plan.setting, &cell.hyperparameters, &self.device) {
+            Some(config) => config.build(weights_seed(cell), &self.device, Train(self, work)),
+            None => self.fit_line(cell),
         }
     }
 }
 
+impl PointTrials for Systems {
+    type Sample = Motion;
+
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn test(&self) -> &[Motion] {
+        &self.test
+    }
+
+    fn metric(&self) -> &'static str {
+        "test MSE"
+    }
+
+    fn error(&self, answers: &[Vec<[f64; 3]>], motions: &[Motion]) -> f64 {
+        mean_squared_error(answers, motions)
+    }
+
+    fn outside(&self, motions: &[Motion]) -> Vec<Motion> {
+        outside(motions)
+    }
+
+    fn everywhere(&self) -> PointAugmentation {
+        PointAugmentation::default()
+    }
+
+    fn translation(&self) -> f64 {
+        TRANSLATION
+    }
+}
+
+/// A network on a device.
+struct OnDevice<'a, M>(&'a M, &'a Device);
+
+impl<M: Dynamics> points::Network<Motion> for OnDevice<'_, M> {
+    fn answers(&self, motions: &[Motion]) -> Vec<Vec<[f64; 3]>> {
+        positions(self.0, motions, self.1)
+    }
+
+    fn layers(&self, motions: &[Motion]) -> PointLayerReports {
+        layers(self.0, motions, self.1)
+    }
+}
+
 impl Systems {
+    fn asked<'a, M: Dynamics>(&'a self, model: &'a M, cell: &'a CellPlan) -> Asked<'a, Self, OnDevice<'a, M>> {
+        Asked { trials: self, cell, network: OnDevice(model, &self.device) }
+    }
+
     fn train<M: Dynamics>(&self, model: M, work: Work<'_>) -> Result<Cell, CompareError> {
         let Work { cell, session, .. } = work;
         let training = shown(cell.arm.view, &self.training(cell)?);
         let validation = shown(cell.arm.view, &self.validation);
-        let problem = Prediction::new(&training, &validation, cell.seed)
-            .with_augmentation(augmentation(&cell.arm, &cell.hyperparameters));
-        let exact_untrained = self.exact_error(&model.valid(), cell);
-        train_cell(&problem, model, work, |trained| self.tested(trained, cell, exact_untrained, &session.stop))
-    }
-
-    /// What a fitted network is worth; none if it was stopped.
-    fn tested<M: Dynamics>(
-        &self,
-        model: &M,
-        cell: &CellPlan,
-        exact_untrained: Option<f64>,
-        stop: &Stop,
-    ) -> Option<Tested> {
-        let predict = |motions: &[Motion]| predictions(cell.arm.view, model, motions, cell.seed, &self.device, stop);
-        let error = |motions: &[Motion]| Some(mean_squared_error(&predict(motions)?, motions));
-        let predicted = predict(&self.test)?;
-        let few = view::posed(self.test.len());
-        let [turned, far] = [turned, far].map(|moved: fn(&[Motion]) -> Vec<Motion>| moved(&self.test[..few]));
-        Some(Tested {
-            metric: Metric { name: METRIC.to_string(), value: mean_squared_error(&predicted, &self.test) },
-            equivariance_error: EquivarianceError {
-                exact_untrained,
-                exact: self.exact_error(model, cell),
-                rotation_45: None,
-                resampling_floor_45: None,
-                small_turns: self.small_turns(model, cell.arm.view, cell.seed).map(|error| error.relative),
-            },
-            poses: Poses {
-                canonical: mean_squared_error(&predicted[..few], &self.test[..few]),
-                random: error(&turned)?,
-                outside: error(&far)?,
-            },
-            layers: match cell.arm.view {
-                View::AsIs => layer_errors(layers(model, &self.test, &self.device)),
-                _ => Vec::new(),
-            },
-            turning: turning::motion_answers((&self.plan, cell), &self.test, predict)?,
-        })
+        let augmentation = augmentation(&cell.arm, self.everywhere(), &cell.hyperparameters);
+        let problem = Prediction::new(&training, &validation, cell.seed).with_augmentation(augmentation);
+        let exact_untrained = self.asked(&model.valid(), cell).exact_error();
+        train_cell(&problem, model, work, |trained| self.asked(trained, cell).tested(exact_untrained, &session.stop))
     }
 
     /// `x + t v`, with the time that fits the training motions best.
@@ -506,9 +485,9 @@ impl Systems {
         let graph = MotionBatch::graph(motions.len(), PARTICLES, &self.device);
         let MotionBatch { points, targets, .. } = MotionBatch::new(&*motions, &graph, &self.device);
         let velocities = points.velocities.expect("motions have velocities");
-        let exact_untrained = self.exact_error(&LinearMotion::new(1.0, &self.device), cell);
+        let exact_untrained = self.asked(&LinearMotion::new(1.0, &self.device), cell).exact_error();
         let fitted = LinearMotion::fit(points.positions, velocities, targets);
-        let tested = self.tested(&fitted, cell, exact_untrained, &Stop::new()).expect("nobody stops it");
+        let tested = self.asked(&fitted, cell).tested(exact_untrained, &Stop::new()).expect("nobody stops it");
         Ok(Cell {
             metric: Some(tested.metric),
             equivariance_error: Some(tested.equivariance_error),
@@ -534,74 +513,19 @@ impl Systems {
         self.training.borrow_mut().insert(seed, all.clone());
         Ok(all)
     }
-
-    /// A network as it is, or with the weights of a file: the arm as a whole, and its layers on what it is shown.
-    fn checked<M: Dynamics>(&self, arm: &Arm, model: M, weights: Option<&Path>) -> Result<Checked, CompareError> {
-        let model = with_weights(model.valid(), weights)?;
-        let cell = self.plan.recipe.cell(*arm, 0, 0);
-        let local = self.small_turns(&model, arm.view, 0).expect("there is a sample at least");
-        let summary = self.plan.arms.iter().find(|summary| summary.name == arm.name);
-        Ok(Checked {
-            what: format!(
-                "{}: {}, {}; rotations, reflections, translations and permutations, {} test systems",
-                arm.name,
-                summary.map_or("", |summary| &summary.model),
-                origin(weights),
-                self.test.len()
-            ),
-            error: EquivarianceError {
-                exact_untrained: None,
-                exact: self.exact_error(&model, &cell),
-                rotation_45: None,
-                resampling_floor_45: None,
-                small_turns: Some(local.relative),
-            },
-            parts: CheckedParts::Points { local, layers: layers(&model, &shown(arm.view, &self.test), &self.device) },
-        })
-    }
-
-    /// What small turns do to the arm as a whole.
-    fn small_turns<M: Dynamics>(&self, model: &M, view: View, seed: u64) -> Option<PointLocalError> {
-        let predict = |motions: &[Motion]| {
-            predictions(view, model, motions, seed, &self.device, &Stop::new()).expect("nobody stops it")
-        };
-        probe::motion::small_turns(predict, &self.test[..PROBE.min(self.test.len())], &self.device)
-    }
-
-    /// How far the arm as a whole is from equivariant: its network, and the poses it is shown.
-    fn exact_error<M: Dynamics>(&self, model: &M, cell: &CellPlan) -> Option<f64> {
-        let probes = &self.test[..PROBE.min(self.test.len())];
-        let predict = |motions: &[Motion]| {
-            let found = predictions(cell.arm.view, model, motions, cell.seed, &self.device, &Stop::new());
-            found.expect("nobody stops it")
-        };
-        probe::motion::exact_error(predict, probes)
-    }
-}
-
-/// Motions, each turned at random about the centre it starts from.
-fn turned(motions: &[Motion]) -> Vec<Motion> {
-    let turn = |(place, motion): (usize, &Motion)| {
-        turning::about_centre(motion, Isometry::random_rotation(&mut stream(TASK_SEED, Purpose::Poses, place as u64)))
-    };
-    motions.iter().enumerate().map(turn).collect()
 }
 
 /// Motions, each mirrored and moved far in a direction of its own.
-fn far(motions: &[Motion]) -> Vec<Motion> {
-    let away = |(place, motion): (usize, &Motion)| {
-        let rotation = Isometry::random_rotation(&mut stream(TASK_SEED, Purpose::Poses, place as u64));
-        let offset = Isometry::translation(rotation.act([FAR, 0.0, 0.0])).expect("a finite offset");
-        motion.moved(&(offset * PointAugmentation::mirror(1)))
-    };
-    motions.iter().enumerate().map(away).collect()
+fn outside(motions: &[Motion]) -> Vec<Motion> {
+    far(motions, FAR, |_| [0.0; 3])
 }
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
+    use super::points::turned;
     use super::*;
-    use crate::compare::Request;
     use crate::compare::results::CellStatus;
+    use crate::compare::{Request, View};
     use crate::device::resolve;
 
     fn plan(change: impl FnOnce(&mut Request)) -> Plan {
@@ -695,7 +619,7 @@ mod tests {
             assert!(centre(motion).iter().zip(centre(&turned)).all(|(a, b)| (a - b).abs() < 1e-12));
             assert!((motion.start.positions[0][0] - turned.start.positions[0][0]).abs() > 1e-6);
         }
-        for (motion, far) in motions.iter().zip(far(&motions)) {
+        for (motion, far) in motions.iter().zip(outside(&motions)) {
             let [x, y, z] = centre(motion);
             let distance: f64 = [-x, y, z].iter().zip(centre(&far)).map(|(a, b)| (a - b).powi(2)).sum();
             assert!((distance.sqrt() - FAR).abs() < 1e-9, "{distance}");

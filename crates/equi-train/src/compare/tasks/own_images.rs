@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
-use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
 use burn::tensor::Device;
 use equi_core::group::C8;
@@ -14,20 +12,17 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use super::images::{ImageTrials, Shape, Source, augmentation, mirrored};
+use super::own::{FEWEST, Own, OwnArms, quarters};
 use crate::compare::cell::Work;
 use crate::compare::results::{ArmSummary, Cell, DataSymmetry, Domain, Turning};
 use crate::compare::{
-    ARMS, Arm, CellPlan, Checked, CompareError, Growth, Hyperparameters, Network, Plan, Preset, Recipe, Setting,
-    Symmetry, Task, Trials, View, view,
+    Arm, CellPlan, Checked, CompareError, Growth, Hyperparameters, Plan, Preset, Recipe, Setting, Symmetry, Task,
+    Trials, view,
 };
-use crate::cost::parameters;
 use crate::data::files::{self, LabelledImages};
 use crate::data::{DataError, Images};
 use crate::fit::{Classifier, Schedule, Session};
 use crate::seed::{Purpose, stream};
-
-/// Fewest training images: a fifth of them choose the epoch.
-const FEWEST: usize = 10;
 
 /// Which class is it? On images of the user's, of folders or arrays ([`files`]), with the arms of `mnist-rot` and networks of the user's.
 ///
@@ -39,20 +34,12 @@ pub struct OwnImages {
     about: String,
     train: LabelledImages,
     test: LabelledImages,
-    arms: Vec<Arm>,
-    quick_arms: Vec<&'static str>,
-    own: Vec<Arc<OwnArm>>,
+    arms: OwnArms<ImageTrials<Images>>,
 }
 
-type Contestant = dyn Fn(&Setting, &Hyperparameters, &Device) -> ArmSummary + Send + Sync;
-type Train = dyn Fn(&ImageTrials<Images>, Work<'_>) -> Result<Cell, CompareError> + Send + Sync;
-
-/// A network of the user's as an arm: what it is called, whether its training images are augmented, and how it is made.
-pub struct OwnArm {
-    arm: Arm,
-    contestant: Box<Contestant>,
-    train: Box<Train>,
-}
+/// A network of the user's as an arm of a study of [images](OwnImages): what it is called, whether its training images are augmented, and how it is made.
+#[derive(Debug)]
+pub struct OwnArm(Own<ImageTrials<Images>>);
 
 impl OwnArm {
     /// An arm that is called `name` and does what `about` says, with the network that `build` makes for a seed, on a device that keeps gradients.
@@ -68,28 +55,7 @@ impl OwnArm {
         flops: u64,
         build: impl Fn(u64, &Device) -> M + Send + Sync + 'static,
     ) -> Self {
-        let arm = Arm { name, about, network: Network::Own(name), augmented, view: View::AsIs };
-        let build = Arc::new(build);
-        let made = build.clone();
-        let contestant = move |setting: &Setting, hyperparameters: &Hyperparameters, device: &Device| ArmSummary {
-            name: name.to_string(),
-            model: about.to_string(),
-            parameters: parameters(&made(0, device)),
-            flops_per_sample: flops,
-            test_flops_per_sample: Some(flops),
-            training_flops_per_sample: Some(3 * flops),
-            augmentation: augmentation(&arm, setting.symmetry, hyperparameters).to_string(),
-        };
-        let train = move |trials: &ImageTrials<Images>, work: Work<'_>| {
-            trials.train(build(work.cell.seed, &trials.device), work)
-        };
-        Self { arm, contestant: Box::new(contestant), train: Box::new(train) }
-    }
-}
-
-impl fmt::Debug for OwnArm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.arm.fmt(f)
+        Self(Own::new(name, about, augmented, flops, build))
     }
 }
 
@@ -157,9 +123,7 @@ impl OwnImages {
             ),
             train,
             test,
-            arms: ARMS.iter().take_while(|arm| arm.is_trained()).copied().collect(),
-            quick_arms: vec!["plain", "augmented", "augmented-tta", "equivariant"],
-            own: Vec::new(),
+            arms: OwnArms::new(&["plain", "augmented", "augmented-tta", "equivariant"]),
         })
     }
 
@@ -169,13 +133,7 @@ impl OwnImages {
     ///
     /// If there is an arm of this name.
     pub fn with_arm(mut self, arm: OwnArm) -> Result<Self, CompareError> {
-        let name = arm.arm.name;
-        if self.arms.iter().chain(&ARMS).any(|known| known.name == name) {
-            return Err(CompareError::Request(format!("there is an arm `{name}` already; choose another name")));
-        }
-        self.arms.push(arm.arm);
-        self.quick_arms.push(name);
-        self.own.push(Arc::new(arm));
+        self.arms = self.arms.with(arm.0)?;
         Ok(self)
     }
 
@@ -198,11 +156,11 @@ impl Task for OwnImages {
     }
 
     fn arms(&self) -> &[Arm] {
-        &self.arms
+        self.arms.all()
     }
 
     fn quick_arms(&self) -> &[&'static str] {
-        &self.quick_arms
+        self.arms.quick()
     }
 
     fn data(&self) -> Option<String> {
@@ -227,9 +185,6 @@ impl Task for OwnImages {
 
     /// As for `mnist-rot`, with up to three sizes, each a quarter of the next; the largest is that of the data.
     fn recipe(&self, preset: Preset, _model: Option<&str>) -> Recipe {
-        let all = self.train.images.len();
-        let mut sizes: Vec<usize> =
-            [all / 16, all / 4, all].into_iter().filter(|&size| size >= 2 * FEWEST || size == all).collect();
         let (seeds, steps_per_100, epochs, batch_size) = match preset {
             Preset::Smoke => (1, 17, 4, 8),
             Preset::Quick => (2, 120, 10, 32),
@@ -241,11 +196,8 @@ impl Task for OwnImages {
             Preset::Standard => 6,
             Preset::Paper => 16,
         };
-        if preset == Preset::Smoke {
-            sizes.truncate(1);
-        }
         Recipe {
-            sizes,
+            sizes: quarters(self.train.images.len(), preset),
             seeds,
             test_size: self.test.images.len(),
             steps_per_100,
@@ -271,8 +223,8 @@ impl Task for OwnImages {
         hyperparameters: &Hyperparameters,
         device: &Device,
     ) -> Result<ArmSummary, CompareError> {
-        match self.own.iter().find(|own| own.arm == *arm) {
-            Some(own) => Ok((own.contestant)(setting, hyperparameters, device)),
+        match self.arms.own(arm) {
+            Some(own) => Ok(own.summary(device, augmentation(arm, setting.symmetry, hyperparameters))),
             None => self.shape().contestant(arm, setting, hyperparameters, device),
         }
     }
@@ -294,7 +246,7 @@ impl Task for OwnImages {
             plan: plan.clone(),
             device: device.clone(),
         };
-        Ok(Box::new(OwnTrials { trials, classes: self.test.classes.clone(), own: self.own.clone() }))
+        Ok(Box::new(OwnTrials { trials, classes: self.test.classes.clone(), arms: self.arms.clone() }))
     }
 }
 
@@ -302,7 +254,7 @@ impl Task for OwnImages {
 struct OwnTrials {
     trials: ImageTrials<Images>,
     classes: Vec<String>,
-    own: Vec<Arc<OwnArm>>,
+    arms: OwnArms<ImageTrials<Images>>,
 }
 
 impl Trials for OwnTrials {
@@ -319,11 +271,13 @@ impl Trials for OwnTrials {
     }
 
     fn run(&self, cell: &CellPlan, session: &Session, progress: &mut dyn FnMut(usize)) -> Result<Cell, CompareError> {
-        let Some(own) = self.own.iter().find(|own| own.arm == cell.arm) else {
-            return self.trials.run(cell, session, progress);
-        };
-        let Self { trials, .. } = self;
-        (own.train)(trials, Work { cell, plan: &trials.plan, device: &trials.device, session, progress })
+        let Self { trials, arms, .. } = self;
+        match arms.own(&cell.arm) {
+            Some(own) => {
+                own.train(trials, Work { cell, plan: &trials.plan, device: &trials.device, session, progress })
+            }
+            None => trials.run(cell, session, progress),
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Points as they are, in several poses, or in the frames of their principal components.
 
-use burn::tensor::Device;
 use equi_core::group::Isometry;
 
 use super::AVERAGED;
@@ -8,7 +7,6 @@ use crate::augment::PointAugmentation;
 use crate::compare::View;
 use crate::data::nbody::Motion;
 use crate::data::spatial::{Answer, Sample, Spatial};
-use crate::fit::{Dynamics, positions};
 use crate::stop::Stop;
 
 /// Samples between two looks at whether to stop.
@@ -88,19 +86,6 @@ pub fn averaged<S: Sample>(
     Some(mean)
 }
 
-/// The positions that an arm predicts: [`averaged`] for a network that gives later positions.
-pub fn predictions<M: Dynamics>(
-    view: View,
-    model: &M,
-    motions: &[Motion],
-    seed: u64,
-    device: &Device,
-    stop: &Stop,
-) -> Option<Vec<Vec<[f64; 3]>>> {
-    let predict = |motions: &[Motion]| positions(model, motions, device);
-    averaged(view, motions, PointAugmentation::default(), seed, stop, predict)
-}
-
 /// The mean over all coordinates of the squared errors of predicted positions.
 pub fn mean_squared_error(predicted: &[Vec<[f64; 3]>], motions: &[Motion]) -> f64 {
     let pairs = || {
@@ -116,8 +101,21 @@ pub fn mean_squared_error(predicted: &[Vec<[f64; 3]>], motions: &[Motion]) -> f6
 mod tests {
     use super::*;
     use crate::data::nbody::NBody;
-    use crate::fit::mean_squared_error as on_device;
+    use crate::fit::{Dynamics, mean_squared_error as on_device, positions};
+    use burn::tensor::Device;
     use equi_layers::graph::RawGnnConfig;
+
+    fn predictions<M: Dynamics>(
+        view: View,
+        model: &M,
+        motions: &[Motion],
+        seed: u64,
+        device: &Device,
+        stop: &Stop,
+    ) -> Option<Vec<Vec<[f64; 3]>>> {
+        let predict = |motions: &[Motion]| positions(model, motions, device);
+        averaged(view, motions, PointAugmentation::default(), seed, stop, predict)
+    }
 
     #[test]
     fn canonical_poses_and_frames_are_equivariant_and_averages_nearly() {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use equi_core::action::space::PointField;
+use equi_core::check::points::PointFeature;
 use equi_core::group::{Isometry, Permutation};
 use equi_layers::graph::{EdgeList, Graph, Points};
 
@@ -63,7 +65,7 @@ pub struct Units {
 pub struct PointBatch {
     /// The edges.
     pub graph: Graph,
-    /// Features, `[points, Units::inputs]`, with positions and perhaps velocities, `[points, 3]`.
+    /// Features, `[points, PointBatch::inputs]`, with positions and perhaps velocities, `[points, 3]`.
     pub points: Points,
     /// What is to be predicted, in its units: `[samples, 1]`, or vectors, `[points, 3]`.
     pub targets: Tensor<2>,
@@ -120,12 +122,6 @@ impl PointSystem {
         })
     }
 
-    /// The mean of its positions.
-    pub fn centre(&self) -> [f64; 3] {
-        let count = self.positions.len().max(1) as f64;
-        std::array::from_fn(|k| self.positions.iter().map(|x| x[k]).sum::<f64>() / count)
-    }
-
     /// The lengths of its edges.
     pub fn lengths(&self) -> impl Iterator<Item = f64> {
         let ends = self.edges.receivers().iter().zip(self.edges.senders());
@@ -168,8 +164,16 @@ impl Sample for PointSystem {
         &self.target
     }
 
-    fn points(&self) -> usize {
-        self.positions.len()
+    fn positions(&self) -> &[[f64; 3]] {
+        &self.positions
+    }
+
+    fn velocities(&self) -> Option<&[[f64; 3]]> {
+        self.velocities.as_deref()
+    }
+
+    fn with_points(&self, positions: Vec<[f64; 3]>, velocities: Option<Vec<[f64; 3]>>) -> Self {
+        Self { positions, velocities, ..self.clone() }
     }
 
     fn standard_pose(&self) -> Isometry {
@@ -205,8 +209,11 @@ impl Answer for PointTarget {
         }
     }
 
-    fn width(&self) -> usize {
-        if self.is_scalar() { 1 } else { 3 }
+    fn feature(&self) -> PointFeature {
+        match self {
+            Self::Scalar(_) => PointFeature::per_graph(PointField::Scalar, 1),
+            Self::Vectors(_) => PointFeature::per_node(PointField::Vector, 1),
+        }
     }
 }
 
@@ -315,6 +322,21 @@ impl PointBatch {
         let points = Points::new(upload(features, inputs), upload(positions, 3));
         let points = if moving { points.with_velocities(upload(velocities, 3)) } else { points };
         Self { graph, points, targets: upload(targets, if scalar { 1 } else { 3 }) }
+    }
+
+    /// How what [`features`](Self::features) gives transforms: numbers of every point, positions, and velocities if there are any.
+    pub fn fields(&self) -> Vec<PointFeature> {
+        let per_point = |field, channels| PointFeature::per_node(field, channels);
+        let [_, inputs] = self.points.features.dims();
+        let moving = self.points.velocities.as_ref().map(|_| per_point(PointField::Vector, 1));
+        let still = [per_point(PointField::Scalar, inputs), per_point(PointField::Position, 1)];
+        still.into_iter().chain(moving).collect()
+    }
+
+    /// What points carry: numbers `[points, PointBatch::inputs]`, positions and perhaps velocities `[points, 3]`.
+    pub fn features(&self) -> Vec<Tensor<2>> {
+        let Points { features, positions, velocities, .. } = self.points.clone();
+        [features, positions].into_iter().chain(velocities).collect()
     }
 
     /// The same where operations are recorded.

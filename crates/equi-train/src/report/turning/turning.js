@@ -56,11 +56,25 @@
     marker.querySelector("circle").setAttribute("cy", height ?? 0);
   };
 
-  const turnPoints = (block, { arms }, step) => {
+  // The shafts of vectors, from their points to the tips that are seen.
+  const shafts = (roots, tips) => {
+    let path = "";
+    for (let at = 0; at < roots.length; at += 2) {
+      if (tips[at] !== null && tips[at + 1] !== null) {
+        path += `M${roots[at]} ${roots[at + 1]}L${tips[at]} ${tips[at + 1]}`;
+      }
+    }
+    return path;
+  };
+
+  const turnPoints = (block, { arms, roots }, step) => {
     block.querySelector(".truth").setAttribute("transform", `rotate(${-angles[step]})`);
     block.querySelectorAll(".said").forEach((said) => {
       const points = arms[said.dataset.arm].points[step];
-      [...said.children].forEach((shape, point) => {
+      if (roots) {
+        said.querySelector("path").setAttribute("d", shafts(roots[step], points));
+      }
+      said.querySelectorAll("polygon").forEach((shape, point) => {
         const [x, y] = points.slice(2 * point, 2 * point + 2);
         show(shape, x !== null && y !== null);
         shape.setAttribute("transform", `translate(${x ?? 0} ${y ?? 0})`);
