@@ -8,7 +8,7 @@ use burn::store::ModuleRecord;
 use equi_core::check::points::{PointLayerReports, PointLocalError};
 use equi_core::check::{LayerReports, LocalError};
 
-use super::plan::known_task;
+use super::request::known_task;
 use super::results::EquivarianceError;
 use super::study_file::from_file;
 use super::{Arm, CompareError, Plan, Request, Task};

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::folder::{Folder, Found, examine, planned};
 use super::jobs::{Workers, is_worker, share_processors, stop_with_parent};
-use super::plan::known_task;
+use super::request::known_task;
 use super::results::{Cell, CellStatus, Results, SCHEMA};
 use super::study_file::from_file;
 use super::tuning::{self, Tuning};

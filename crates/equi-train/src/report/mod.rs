@@ -1,6 +1,7 @@
 //! What a comparison found, for machines (`results.json`, `results.csv`) and for people (a table on the terminal and
 //! `report.html`, one file that needs no network).
 
+mod axis;
 mod digest;
 mod html;
 mod layers;
