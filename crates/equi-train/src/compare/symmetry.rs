@@ -139,7 +139,7 @@ pub mod features {
     const FEATURES: usize = 6;
 
     /// The circular harmonics of an image on rings, `sum_p image(p) w(|p|) exp(-i m phi(p))`, turned by a random angle if `moved`:
-    /// a turn by `theta` multiplies them by `exp(-i m theta)`, and touches no pixel.
+    /// a turn by `theta` multiplies them by `exp(-i m theta)`, and touches no pixel. Of an image of several channels this is one: all that have a place are turned alike.
     pub fn image(pixels: &[f32], width: usize, place: usize, moved: bool) -> Vec<f64> {
         let angle: f64 = stream(0, Purpose::Symmetry, place as u64).random();
         let angle = if moved { TAU * angle } else { 0.0 };
