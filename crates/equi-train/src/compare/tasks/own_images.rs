@@ -412,6 +412,43 @@ mod tests {
     }
 
     #[test]
+    fn test_images_follow_the_training_images() {
+        use image::{Rgb, RgbImage};
+        let folder = tempfile::tempdir().unwrap();
+        let write = |part: &str, tint: u8| {
+            for class in ["a", "b"] {
+                let inside = folder.path().join(part).join(class);
+                std::fs::create_dir_all(&inside).unwrap();
+                for number in 0..FEWEST as u32 / 2 {
+                    let image = RgbImage::from_fn(9, 9, |x, y| {
+                        let ink = ((7 * x + 5 * y + number) % 90) as u8;
+                        Rgb([ink + tint, ink, ink])
+                    });
+                    image.save(inside.join(format!("{number}.png"))).unwrap();
+                }
+            }
+        };
+        write("colour", 50);
+        write("grey", 0);
+        let [colour, grey] = ["colour", "grey"].map(|part| folder.path().join(part));
+        let task = OwnImages::read("one", &colour, &grey, None).unwrap();
+        assert_eq!((task.channels(), task.test.images.channels()), (3, 3));
+        let tested = files::read(&grey, None).unwrap();
+        assert_eq!(tested.images.channels(), 1);
+        for at in 0..tested.images.len() {
+            assert!(task.test.images.planes(at).all(|plane| plane == tested.images.image(at)));
+        }
+        let task = OwnImages::read("other", &grey, &colour, None).unwrap();
+        assert_eq!((task.channels(), task.test.images.channels()), (1, 1));
+        let both = |colour_of| OwnImages::read_in("both", &colour, &grey, None, colour_of).unwrap().channels();
+        assert_eq!([both(Colour::Luminance), both(Colour::Rgb)], [1, 3]);
+        let three = OwnImages::read_in("three", &grey, &colour, None, Colour::Rgb).unwrap();
+        assert_eq!(three.channels(), 3);
+        let [red, green, _] = [0, 1, 2].map(|channel| three.test.images.planes(0).nth(channel).unwrap()[4]);
+        assert!((red - green - 50.0 / 255.0).abs() < 1e-6, "{red} {green}");
+    }
+
+    #[test]
     fn colours_are_chosen_turned_and_mirrored_channel_by_channel() {
         let pixels: Vec<f32> = (0..12 * 3 * 81).map(|at| (at * at % 89) as f32 / 89.0).collect();
         let images = Images::with_channels(pixels, (0..12).map(|at| at % 2).collect(), 3, 9, 9).unwrap();
