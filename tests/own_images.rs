@@ -134,13 +134,13 @@ fn own_images_are_compared() {
     assert_eq!(other["cells"].as_array().unwrap().len(), 1);
 }
 
-/// Two classes that nothing but colour tells apart: the same patterns in both, redder in one and greener in the other, pixel by pixel of the same luminance. Twenty
+/// Two classes that nothing but colour tells apart: the same patterns in both, redder in one and greener in the other, pixel by pixel of the same luminance. Forty
 /// training and ten test images of each.
 fn tints() -> TempDir {
     // 0.2126 * 65 - 0.7152 * 17 - 0.0722 * 23 = 0.
     const TINT: [i32; 3] = [65, -17, -23];
     let folder = tempfile::tempdir().unwrap();
-    for (part, numbers) in [("train", 0..20), ("test", 20..30)] {
+    for (part, numbers) in [("train", 0..40), ("test", 40..50)] {
         for (class, sign) in [("green", -1), ("red", 1)] {
             let inside = folder.path().join(part).join(class);
             fs::create_dir_all(&inside).unwrap();
@@ -163,7 +163,7 @@ test = \"test\"
 [study]
 preset = \"quick\"
 arms = [\"plain\", \"equivariant\"]
-sizes = [40]
+sizes = [80]
 seeds = 1
 group = \"C4\"
 ";
@@ -196,7 +196,7 @@ fn colour_tells_classes_apart_that_luminance_does_not() {
     assert!(colour["data_symmetry"]["accuracy"].is_number(), "{}", colour["data_symmetry"]);
     let sample = &colour["turning"]["samples"][0];
     assert_eq!((&sample["channels"], sample["levels"].as_array().unwrap().len()), (&3.into(), 3 * 81));
-    let checked = check(folder.path(), &["--weights", "colour/weights/equivariant-n40-s0.bpk"]);
+    let checked = check(folder.path(), &["--weights", "colour/weights/equivariant-n80-s0.bpk"]);
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     let text = String::from_utf8_lossy(&checked.stdout).into_owned();
     let line = text.lines().find(|line| line.starts_with("quarter turns")).expect("its error");
@@ -210,7 +210,7 @@ fn colour_tells_classes_apart_that_luminance_does_not() {
     assert!(grey["turning"]["samples"][0].get("channels").is_none());
     assert_ne!(grey["data"], colour["data"]);
     // The weights are of the other study.
-    let weights = "colour/weights/equivariant-n40-s0.bpk";
+    let weights = "colour/weights/equivariant-n80-s0.bpk";
     fails(&check(folder.path(), &["--weights", weights]), 2, &["is not usable"]);
 }
 

@@ -5,7 +5,7 @@
 //! train = "leaves/train"    # a folder with a folder of images for each class, or an .npz file with `images` and `labels`
 //! test = "leaves/test"
 //! side = 33                 # optional: all images are scaled to this many pixels
-//! colour = true             # optional: three channels, or one of luminance; if left out, three where a training image has colour
+//! colour = false            # optional: false for luminance, true for three channels; if left out, three where a training image has colour
 //!
 //! [study]                   # optional, as the options of `equi compare`, which go before
 //! preset = "quick"

@@ -187,10 +187,7 @@ impl<S: Source> Trials for ImageTrials<S> {
     fn data_symmetry(&self) -> Result<Option<DataSymmetry>, CompareError> {
         let largest = self.plan.recipe.sizes.iter().copied().max().unwrap_or(0).min(symmetry::MOST);
         let images = self.source.training(0, largest)?;
-        let features = |place: usize, moved| {
-            images.planes(place).flat_map(|plane| features::image(plane, images.width(), place, moved)).collect()
-        };
-        Ok(symmetry::score("rotations", images.len(), features))
+        Ok(symmetry::score("rotations", images.len(), |place, moved| features::planes(&images, place, moved)))
     }
 
     fn turning(&self) -> Option<Turning> {

@@ -127,7 +127,7 @@ impl OwnImages {
         let channels = [&train, &test].map(|data| data.images.channels());
         if channels[0] != channels[1] {
             let message = format!(
-                "test images have {} channels and training images {}, and all must have as many",
+                "test images have {} channel(s) and training images {}, and all must have as many",
                 channels[1], channels[0]
             );
             return own(test_path, message);
@@ -408,7 +408,7 @@ mod tests {
         assert_eq!((task.channels(), task.shape().channels), (3, 3));
         assert!(task.about().ends_with("3 channels of 9 x 9)"), "{}", task.about());
         let error = OwnImages::new("both", coloured(20), data(6)).unwrap_err().to_string();
-        assert!(error.contains("test images have 1 channels and training images 3"), "{error}");
+        assert!(error.contains("test images have 1 channel(s) and training images 3"), "{error}");
     }
 
     #[test]
