@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use image::{GrayImage, Luma};
+use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -134,6 +134,101 @@ fn own_images_are_compared() {
     assert_eq!(other["cells"].as_array().unwrap().len(), 1);
 }
 
+/// Two classes that nothing but colour tells apart: the same patterns in both, redder in one and greener in the other, pixel by pixel of the same luminance. Forty
+/// training and ten test images of each.
+fn tints() -> TempDir {
+    // 0.2126 * 65 - 0.7152 * 17 - 0.0722 * 23 = 0.
+    const TINT: [i32; 3] = [65, -17, -23];
+    let folder = tempfile::tempdir().unwrap();
+    for (part, numbers) in [("train", 0..40), ("test", 40..50)] {
+        for (class, sign) in [("green", -1), ("red", 1)] {
+            let inside = folder.path().join(part).join(class);
+            fs::create_dir_all(&inside).unwrap();
+            for number in numbers.clone() {
+                let image = RgbImage::from_fn(9, 9, |x, y| {
+                    let level = 80 + (31 * x * x + 17 * y + 7 * x * y + 13 * number) % 80;
+                    Rgb(TINT.map(|tint| (level as i32 + sign * tint) as u8))
+                });
+                image.save(inside.join(format!("{number}.png"))).unwrap();
+            }
+        }
+    }
+    folder
+}
+
+const TINTS: &str = "[images]
+train = \"train\"
+test = \"test\"
+
+[study]
+preset = \"quick\"
+arms = [\"plain\", \"equivariant\"]
+sizes = [80]
+seeds = 1
+group = \"C4\"
+";
+
+/// The results of a study of [`tints`] in the folder `out`.
+fn tinted(folder: &Path, study: &str, out: &str) -> Value {
+    let output = compare(folder, study, &["--keep-weights", "--out", out]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let results = fs::read_to_string(folder.join(out).join("results.json")).unwrap();
+    serde_json::from_str(&results).unwrap()
+}
+
+#[test]
+fn colour_tells_classes_apart_that_luminance_does_not() {
+    let folder = tints();
+    let errors = |results: &Value| -> Vec<f64> {
+        let cells = results["cells"].as_array().unwrap();
+        cells.iter().map(|cell| cell["metric"]["value"].as_f64().unwrap()).collect()
+    };
+    let colour = tinted(folder.path(), TINTS, "colour");
+    let found = errors(&colour);
+    assert!(found.len() == 2 && found.iter().all(|&error| error <= 10.0), "{found:?}");
+    for arm in colour["arms"].as_array().unwrap() {
+        assert!(arm["model"].as_str().unwrap().contains("Cnn(3 -> "), "{arm}");
+    }
+    for cell in colour["cells"].as_array().unwrap() {
+        let exact = cell["equivariance_error"]["exact"].as_f64().unwrap();
+        assert_eq!(exact < 1e-4, cell["arm"] == "equivariant", "{cell}");
+    }
+    assert!(colour["data_symmetry"]["accuracy"].is_number(), "{}", colour["data_symmetry"]);
+    let sample = &colour["turning"]["samples"][0];
+    assert_eq!((&sample["channels"], sample["levels"].as_array().unwrap().len()), (&3.into(), 3 * 81));
+    let checked = check(folder.path(), &["--weights", "colour/weights/equivariant-n80-s0.bpk"]);
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+    let line = text.lines().find(|line| line.starts_with("quarter turns")).expect("its error");
+    assert!(line.split_whitespace().last().unwrap().parse::<f64>().unwrap() < 1e-4, "{text}");
+    assert!(text.contains("Cnn(3 -> ") && text.contains("convolution 1"), "{text}");
+
+    // Every test image has its like in the other class, and whatever is said of both is wrong of one.
+    let grey = tinted(folder.path(), &TINTS.replace("\n[study]", "colour = false\n\n[study]"), "grey");
+    assert_eq!(errors(&grey), [50.0, 50.0]);
+    assert!(grey["arms"].as_array().unwrap().iter().all(|arm| arm["model"].as_str().unwrap().contains("Cnn(1 -> ")));
+    assert!(grey["turning"]["samples"][0].get("channels").is_none());
+    assert_ne!(grey["data"], colour["data"]);
+    // The weights are of the other study.
+    let weights = "colour/weights/equivariant-n80-s0.bpk";
+    fails(&check(folder.path(), &["--weights", weights]), 2, &["is not usable"]);
+}
+
+#[test]
+fn grey_images_have_three_channels_where_that_is_asked_for() {
+    let folder = data();
+    let study = STUDY.replace("test = \"test\"", "test = \"test\"\ncolour = true");
+    let output = compare(folder.path(), &study, &["--seeds", "1"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let results = fs::read_to_string(folder.path().join("runs/shapes-smoke/results.json")).unwrap();
+    let results: Value = serde_json::from_str(&results).unwrap();
+    for arm in results["arms"].as_array().unwrap() {
+        assert!(arm["model"].as_str().unwrap().contains("Cnn(3 -> "), "{arm}");
+    }
+    let levels = results["turning"]["samples"][0]["levels"].as_array().unwrap();
+    assert!(levels.len() == 3 * 81 && levels[..81] == levels[81..162] && levels[..81] == levels[162..]);
+}
+
 #[test]
 fn what_is_wrong_with_a_study_is_shown_where_it_stands() {
     let folder = data();
@@ -154,6 +249,9 @@ fn what_is_wrong_with_a_study_is_shown_where_it_stands() {
     fails(&with("\"smoke\"", "\"fast\""), 2, &["line 7", "no preset `fast`"]);
     fails(&with("test = \"test\"", "test = \"tests\""), 2, &["line 4", "tests does not exist"]);
     fails(&with("test = \"test\"", "test = \"test\"\nside = 3"), 2, &["line 5", "a side of 3 pixels", "9 to 257"]);
+    let colour = |line: &str| with("test = \"test\"", &format!("test = \"test\"\n{line}"));
+    fails(&colour("colour = \"yes\""), 2, &["line 5", "invalid type", "boolean"]);
+    fails(&colour("color = true"), 2, &["line 5", "unknown field `color`", "colour"]);
     fails(&with("group", "flips = 1.5\ngroup"), 2, &["line 11", "1.5 is not a probability"]);
     fails(&with("group", "learning_rate = 0\ngroup"), 2, &["line 11"]);
     fails(&with("[images]", "[pictures]"), 2, &["line 2", "unknown field `pictures`"]);

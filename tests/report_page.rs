@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use equi::core::resample::{resample_host, rotation_inverse};
+use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -199,7 +200,7 @@ impl Page {
                    marker: row.querySelector('.now').getAttribute('transform'),
                  })),
                  image: canvas && [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]
-                   .filter((_, channel) => channel % 4 === 0),
+                   .filter((_, channel) => channel % 4 !== 3),
                  truth: block.querySelector('.truth')?.getAttribute('transform'),
                  said: [...block.querySelectorAll('.said')].map((arm) =>
                    [...arm.querySelectorAll('polygon')].map((shape) => shape.getAttribute('transform').match(/-?\\d+/g).map(Number))),
@@ -321,12 +322,19 @@ fn image_agrees(sample: &Value, angle: f64, image: &Value) {
     let [height, width] = ["height", "width"].map(|side| sample[side].as_u64().expect("a size") as usize);
     let levels: Vec<f32> = numbers(&sample["levels"]).into_iter().map(|level| level as f32).collect();
     assert_eq!(sample["range"][0], 0.0, "zero is the level 0");
-    let turned = resample_host(&levels, height, width, rotation_inverse(angle.to_radians()));
-    for (shown, level) in numbers(image).iter().zip(&turned) {
-        // Half a level of rounding to bytes, and that of the resampler to f32.
-        assert!((shown - f64::from(*level)).abs() < 0.501, "{shown} {level} at {angle}");
+    let plane = |levels: &[f32]| resample_host(levels, height, width, rotation_inverse(angle.to_radians()));
+    let planes: Vec<Vec<f32>> = levels.chunks(height * width).map(plane).collect();
+    assert_eq!(planes.len() as u64, sample.get("channels").map_or(1, |channels| channels.as_u64().expect("a number")));
+    let shown = numbers(image);
+    assert_eq!(shown.len(), 3 * height * width);
+    for (at, pixel) in shown.chunks(3).enumerate() {
+        for (channel, shown) in pixel.iter().enumerate() {
+            // A single channel is red, green and blue.
+            let level = f64::from(planes[channel % planes.len()][at]);
+            // Half a level of rounding to bytes, and that of the resampler to f32.
+            assert!((shown - level).abs() < 0.501, "{shown} {level} at {angle}");
+        }
     }
-    assert_eq!(numbers(image).len(), turned.len());
 }
 
 fn positions_agree(sample: &Value, answer: &Value, step: usize, row: &Value, said: &Value) {
@@ -428,6 +436,27 @@ fn springs(target: &str) -> (TempDir, String) {
     (folder, file)
 }
 
+/// A study of images with colour, of two classes: the folder, and the file.
+fn tints() -> (TempDir, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (part, count) in [("train", 12), ("test", 4)] {
+        for class in 0..2 {
+            let inside = folder.path().join(part).join(class.to_string());
+            fs::create_dir_all(&inside).expect("a folder in it");
+            for number in 0..count {
+                let image = RgbImage::from_fn(9, 9, |x, y| {
+                    let ink = ((31 * x + 17 * y + 13 * number) % 120) as u8;
+                    Rgb([ink + 120 * class, 60, 200 - ink])
+                });
+                image.save(inside.join(format!("{number}.png"))).expect("a file in it");
+            }
+        }
+    }
+    let file = folder.path().join("tints.toml");
+    fs::write(&file, "[images]\ntrain = \"train\"\ntest = \"test\"\n").expect("a file in it");
+    (folder, file.to_str().expect("a path in UTF-8").to_string())
+}
+
 /// Drags, keys and another sample.
 fn is_turned(task: &str, arms: &str) {
     let Some(program) = browser() else { return };
@@ -504,6 +533,12 @@ fn is_turned(task: &str, arms: &str) {
 #[test]
 fn a_slider_turns_images_and_shows_the_answers_of_the_results() {
     is_turned("mnist-rot", "plain,augmented-tta,equivariant");
+}
+
+#[test]
+fn a_slider_turns_images_with_colour() {
+    let (_folder, file) = tints();
+    is_turned(&file, "plain,equivariant");
 }
 
 #[test]

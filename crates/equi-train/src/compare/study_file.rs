@@ -5,6 +5,7 @@
 //! train = "leaves/train"    # a folder with a folder of images for each class, or an .npz file with `images` and `labels`
 //! test = "leaves/test"
 //! side = 33                 # optional: all images are scaled to this many pixels
+//! colour = false            # optional: false for luminance, true for three channels; if left out, three where a training image has colour
 //!
 //! [study]                   # optional, as the options of `equi compare`, which go before
 //! preset = "quick"
@@ -38,6 +39,7 @@ use toml::Spanned;
 
 use super::tasks::{OwnImages, OwnPoints};
 use super::{ARMS, CompareError, MatchBy, Preset, Request, Task};
+use crate::data::files::Colour;
 use crate::data::points::Neighbourhood;
 
 #[derive(Deserialize)]
@@ -55,6 +57,7 @@ struct ImageFiles {
     train: Spanned<PathBuf>,
     test: Spanned<PathBuf>,
     side: Option<Spanned<usize>>,
+    colour: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -119,7 +122,7 @@ pub(super) fn from_file(request: &Request) -> Result<(Box<dyn Task>, Request), C
     let name = path.file_stem().map_or_else(|| "own".to_string(), |name| name.to_string_lossy().into_owned());
     let (task, what): (Box<dyn Task>, _) = match (images, points) {
         (Some(images), None) => {
-            let ImageFiles { train, test, side } = images.into_inner();
+            let ImageFiles { train, test, side, colour } = images.into_inner();
             if let Some(side) = side.as_ref().filter(|side| !SIDES.contains(side.get_ref())) {
                 let [least, most] = [SIDES.start(), SIDES.end()];
                 let message = format!("a side of {} pixels is not possible; give {least} to {most}", side.get_ref());
@@ -127,7 +130,12 @@ pub(super) fn from_file(request: &Request) -> Result<(Box<dyn Task>, Request), C
             }
             let (train, test) = (beside(&train)?, beside(&test)?);
             check(&study, file_at)?;
-            (Box::new(OwnImages::read(&name, &train, &test, side.map(Spanned::into_inner))?), "images")
+            let colour = match colour {
+                None => Colour::AsFound,
+                Some(true) => Colour::Rgb,
+                Some(false) => Colour::Luminance,
+            };
+            (Box::new(OwnImages::read_in(&name, &train, &test, side.map(Spanned::into_inner), colour)?), "images")
         }
         (None, Some(points)) => {
             let PointFiles { train, test, target, radius, neighbours } = points.into_inner();

@@ -124,6 +124,7 @@ pub mod features {
     use equi_core::group::Isometry;
     use rand::RngExt;
 
+    use crate::data::Images;
     use crate::data::nbody::Motion;
     use crate::data::points::PointSystem;
     use crate::data::spatial::Spatial;
@@ -160,6 +161,11 @@ pub mod features {
             }
         }
         found
+    }
+
+    /// Those of all channels of the image at `place`, one after the other, turned by the same angle.
+    pub fn planes(images: &Images, place: usize, moved: bool) -> Vec<f64> {
+        images.planes(place).flat_map(|plane| image(plane, images.width(), place, moved)).collect()
     }
 
     /// Moments of positions about their centre, of velocities and of charges, up to the second, turned and mirrored at random if
@@ -208,6 +214,7 @@ pub mod features {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Images;
     use crate::data::mnist::tests::REAL;
     use crate::data::nbody::NBody;
     use crate::data::rotated::{Pose, RotatedMnist, Side};
@@ -242,6 +249,35 @@ mod tests {
         let difference: Vec<f64> = phases.iter().zip(&pixels).map(|(a, b)| a - b).collect();
         // What bilinear resampling loses of a pen's stroke.
         assert!(norm(&difference) < 0.1 * norm(&phases), "{} {}", norm(&difference), norm(&phases));
+    }
+
+    /// Noise whose red grows and whose green and blue fall along a direction, by as much as leaves the luminance what it is.
+    fn tinted(count: usize, directed: impl Fn(usize) -> f64) -> DataSymmetry {
+        const TINT: [f64; 3] = [0.65, -0.17, -0.23];
+        let mut pixels = Vec::new();
+        for place in 0..count {
+            let mut rng = stream(5, Purpose::Probe, place as u64);
+            let (sin, cos) = directed(place).sin_cos();
+            let noise: Vec<f64> = (0..29 * 29).map(|_| rng.random()).collect();
+            for tint in TINT {
+                pixels.extend(noise.iter().enumerate().map(|(at, noise)| {
+                    let along = cos * ((at % 29) as f64 - 14.0) + sin * (14.0 - (at / 29) as f64);
+                    (noise + tint * along / 14.0) as f32
+                }));
+            }
+        }
+        let images = Images::with_channels(pixels, vec![0; count], 3, 29, 29).unwrap();
+        score("rotations", count, |place, moved| features::planes(&images, place, moved)).unwrap()
+    }
+
+    #[test]
+    fn a_direction_that_only_colour_shows_is_found_and_channels_turn_together() {
+        let upright = tinted(400, |_| 0.5);
+        assert!(upright.accuracy > 0.7 && upright.p_value < 1e-6, "{upright:?}");
+        // Red and green of a turned image are as opposite as they were.
+        let turned =
+            tinted(400, |place| 2.0 * std::f64::consts::PI * stream(6, Purpose::Poses, place as u64).random::<f64>());
+        assert!(turned.p_value > 1e-3, "{turned:?}");
     }
 
     #[test]

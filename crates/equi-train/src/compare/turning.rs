@@ -4,6 +4,8 @@
 //! The samples are the first of the test set, so nobody has chosen them for what they show. Only the networks of seed 0 with the
 //! most training samples are asked. Numbers are rounded, which keeps the files small.
 
+use std::borrow::Cow;
+
 use burn::Tensor;
 use burn::tensor::Device;
 use equi_core::action::image::act;
@@ -56,13 +58,16 @@ pub enum TurnedSample {
         label: usize,
         /// Rows and columns of the image that networks are given.
         size: [usize; 2],
+        /// Three, red, green and blue, or one.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        channels: usize,
         /// Rows that are kept.
         height: usize,
         /// Columns that are kept.
         width: usize,
         /// The values of the levels 0 and 255. Zero, which is what lies outside an image, is between them.
         range: [f64; 2],
-        /// `[height, width]`, row-major.
+        /// `[channels, height, width]`, row-major.
         levels: Vec<u8>,
     },
     /// Points in space.
@@ -98,6 +103,14 @@ pub enum TurnedSample {
         /// The vectors, `[points, 3]`, which turn along.
         vectors: Vec<[f64; 3]>,
     },
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(channels: &usize) -> bool {
+    *channels == 1
 }
 
 /// What a network says of one sample, angle by angle. A number that is not finite is `null` in the file.
@@ -322,17 +335,24 @@ fn first<S: Sample>(samples: &[S]) -> Vec<(usize, &S)> {
     samples.iter().enumerate().filter(fits).take(SAMPLES).collect()
 }
 
-/// An image for display.
+/// An image for display: with red, green and blue, or else its luminance.
 fn image_sample(images: &Images, place: usize) -> TurnedSample {
     let (rows, columns) = (images.height(), images.width());
-    let (mut height, mut width, mut pixels) = (rows, columns, images.image(place).to_vec());
+    let (channels, shown) = match images.channels() {
+        3 => (3, Cow::Borrowed(images.image(place))),
+        _ => (1, images.luminance(place)),
+    };
+    let (mut height, mut width, mut pixels) = (rows, columns, shown.into_owned());
     let longest = rows.max(columns);
     if longest > WIDEST {
         let scaled = |side: usize| (side * WIDEST).div_ceil(longest);
         (height, width) = (scaled(rows), scaled(columns));
-        let image: ImageBuffer<Luma<f32>, _> =
-            ImageBuffer::from_raw(columns as u32, rows as u32, pixels).expect("an image has all its pixels");
-        pixels = resize(&image, width as u32, height as u32, FilterType::Triangle).into_raw();
+        let small = |plane: &[f32]| {
+            let plane: ImageBuffer<Luma<f32>, _> =
+                ImageBuffer::from_raw(columns as u32, rows as u32, plane).expect("a plane has all its pixels");
+            resize(&plane, width as u32, height as u32, FilterType::Triangle).into_raw()
+        };
+        pixels = pixels.chunks(rows * columns).flat_map(small).collect();
     }
     let (low, high) = pixels.iter().fold((0f32, 0f32), |(low, high), &value| (low.min(value), high.max(value)));
     // An image of zeros has levels of zero.
@@ -342,6 +362,7 @@ fn image_sample(images: &Images, place: usize) -> TurnedSample {
         place,
         label: usize::from(images.labels()[place]),
         size: [rows, columns],
+        channels,
         height,
         width,
         range: [low, high],
@@ -436,7 +457,8 @@ mod tests {
         let images = Images::new(pixels, vec![4], 2, 2).unwrap();
         let Turning { samples, classes, .. } = Turning::of_images(&images, &[]);
         assert!(classes.is_empty());
-        let TurnedSample::Image { place: 0, label: 4, size: [2, 2], height: 2, width: 2, range, levels } = &samples[0]
+        let TurnedSample::Image { place: 0, label: 4, size: [2, 2], channels: 1, height: 2, width: 2, range, levels } =
+            &samples[0]
         else {
             panic!("{samples:?}")
         };
@@ -444,6 +466,26 @@ mod tests {
         let dark = Images::new(vec![0.0; 9], vec![0], 3, 3).unwrap();
         let TurnedSample::Image { range, levels, .. } = image_sample(&dark, 0) else { panic!("an image") };
         assert_eq!((range, levels), ([0.0, 1.0], vec![0; 9]));
+    }
+
+    #[test]
+    fn colours_are_kept_in_levels_of_one_scale_and_other_channels_as_their_mean() {
+        let pixels = vec![0.5, 0.0, 1.0, 2.0, 0.0, 0.25];
+        let images = Images::with_channels(pixels.clone(), vec![4], 3, 1, 2).unwrap();
+        let kept = image_sample(&images, 0);
+        let TurnedSample::Image { channels: 3, height: 1, width: 2, range, levels, .. } = &kept else {
+            panic!("{kept:?}")
+        };
+        assert_eq!((range, &levels[..]), (&[0.0, 2.0], &[64, 0, 128, 255, 0, 32][..]));
+        let text = serde_json::to_string(&kept).unwrap();
+        assert!(text.contains(r#""channels":3"#), "{text}");
+        assert_eq!(serde_json::from_str::<TurnedSample>(&text).unwrap(), kept);
+
+        let images = Images::with_channels(pixels, vec![4], 2, 1, 3).unwrap();
+        let kept = image_sample(&images, 0);
+        let TurnedSample::Image { channels: 1, width: 3, range, levels, .. } = &kept else { panic!("{kept:?}") };
+        assert_eq!((range, &levels[..]), (&[0.0, 1.25], &[255, 0, 128][..]));
+        assert!(!serde_json::to_string(&kept).unwrap().contains("channels"));
     }
 
     #[test]
@@ -455,6 +497,16 @@ mod tests {
         };
         assert_eq!((size, height, width, levels.len()), ([257, 257], 65, 65, 65 * 65));
         assert_eq!((levels[0], levels[64]), (0, 255), "left is dark, right is bright");
+        // Red on the right and blue on the left.
+        let planes = [|at: usize| at % 257 > 128, |_| false, |at: usize| at % 257 <= 128];
+        let pixels = planes.iter().flat_map(|plane| (0..257 * 257).map(|at| f32::from(plane(at)))).collect();
+        let images = Images::with_channels(pixels, vec![0], 3, 257, 257).unwrap();
+        let TurnedSample::Image { channels, height, width, levels, .. } = image_sample(&images, 0) else {
+            panic!("an image")
+        };
+        assert_eq!((channels, height, width, levels.len()), (3, 65, 65, 3 * 65 * 65));
+        let corners = [0, 1, 2].map(|channel| (levels[channel * 65 * 65], levels[channel * 65 * 65 + 64]));
+        assert_eq!(corners, [(0, 255), (0, 0), (255, 0)]);
     }
 
     #[test]
@@ -510,7 +562,7 @@ mod tests {
             {"kind":"image","place":0,"label":1,"size":[1,1],"height":1,"width":1,"range":[0.0,1.0],"levels":[7]}]}"#;
         let Turning { samples, .. } = serde_json::from_str(text).unwrap();
         assert!(matches!(&samples[0], TurnedSample::Points { place: 3, end, .. } if end[0] == [1.5, 0.0, 0.0]));
-        assert!(matches!(&samples[1], TurnedSample::Image { label: 1, levels, .. } if levels[..] == [7]));
+        assert!(matches!(&samples[1], TurnedSample::Image { label: 1, channels: 1, levels, .. } if levels[..] == [7]));
         let answers: Vec<TurnedAnswer> =
             serde_json::from_str(r#"[{"positions":[[1.0,null,0.0]]},{"classes":[1],"probabilities":[[1.0]]}]"#)
                 .unwrap();

@@ -84,10 +84,15 @@ pub enum DataError {
         labels: usize,
     },
     /// Pixels that do not fill whole images.
-    #[error("{pixels} pixels do not fill whole images of {height} x {width}: check the size that is passed with them")]
+    #[error(
+        "{pixels} pixels do not fill whole images of {}{height} x {width}: check the size that is passed with them",
+        several(*channels)
+    )]
     Pixels {
         /// Pixels given.
         pixels: usize,
+        /// Channels of an image.
+        channels: usize,
         /// Height of an image.
         height: usize,
         /// Width of an image.
@@ -138,3 +143,8 @@ pub enum DataError {
 /// The cure for a damaged file.
 const RESTORE: &str = "restore it: a file of the repository with `git checkout -- data/mnist`, one in \
                        a folder of --data by copying it again from its source";
+
+/// The channels before the size of an image, where there are several.
+fn several(channels: usize) -> String {
+    if channels == 1 { String::new() } else { format!("{channels} x ") }
+}

@@ -14,3 +14,4 @@ pub mod spatial;
 
 pub use error::DataError;
 pub use images::Images;
+pub(crate) use images::luminance;

@@ -31,6 +31,11 @@ use crate::cost::{conv2d_flops, linear_flops};
 use crate::fit::Classifier;
 use crate::seed::{Purpose, stream};
 
+/// Channels of grey images.
+pub(super) const fn one() -> usize {
+    1
+}
+
 /// Kernel sizes of the three convolutions.
 const KERNELS: [usize; 3] = [7, 5, 5];
 
@@ -41,6 +46,9 @@ pub struct PlainCnnConfig {
     pub width: usize,
     /// Classes to tell apart.
     pub classes: usize,
+    /// Channels of the images.
+    #[serde(default = "one")]
+    pub channels: usize,
 }
 
 /// A small convolutional network; see the [module documentation](self).
@@ -65,21 +73,27 @@ struct Block {
 }
 
 impl PlainCnnConfig {
-    /// A network `width` channels wide that tells `classes` classes apart.
+    /// A network `width` channels wide that tells `classes` classes of grey images apart.
     pub fn new(width: usize, classes: usize) -> Self {
-        Self { width, classes }
+        Self { width, classes, channels: one() }
     }
 
-    fn channels(&self) -> [[usize; 2]; 3] {
-        let Self { width, .. } = *self;
-        [[1, width], [width, 2 * width], [2 * width, 2 * width]]
+    /// The same for images of `channels` channels.
+    pub fn with_channels(self, channels: usize) -> Self {
+        Self { channels, ..self }
+    }
+
+    /// What goes into the convolutions and what comes out.
+    fn maps(&self) -> [[usize; 2]; 3] {
+        let Self { width, channels, .. } = *self;
+        [[channels, width], [width, 2 * width], [2 * width, 2 * width]]
     }
 
     /// The network, with weights that depend on nothing but `seed`: He-normal convolutions, drawn on the host.
     pub fn init(&self, seed: u64, device: &Device) -> PlainCnn {
         let mut rng = stream(seed, Purpose::Weights, 0);
         let blocks = self
-            .channels()
+            .maps()
             .into_iter()
             .zip(KERNELS)
             .enumerate()
@@ -111,7 +125,7 @@ impl PlainCnnConfig {
     /// Trainable parameters, without building the network.
     pub fn parameters(&self) -> usize {
         let blocks: usize = self
-            .channels()
+            .maps()
             .into_iter()
             .zip(KERNELS)
             .map(|([input, output], kernel)| output * (input * kernel * kernel + 2))
@@ -123,7 +137,7 @@ impl PlainCnnConfig {
     pub fn flops(&self, height: usize, width: usize) -> u64 {
         let mut size = [height, width];
         let mut flops = linear_flops(2 * self.width, self.classes);
-        for (channels, kernel) in self.channels().into_iter().zip(KERNELS) {
+        for (channels, kernel) in self.maps().into_iter().zip(KERNELS) {
             flops += conv2d_flops(channels, kernel, size, 1);
             size = size.map(|side| side.div_ceil(2));
         }
@@ -133,7 +147,8 @@ impl PlainCnnConfig {
 
 impl fmt::Display for PlainCnnConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PlainCnn(1 -> {0} -> {1} -> {1} -> {2}, k=7,5,5)", self.width, 2 * self.width, self.classes)
+        let Self { width, classes, channels } = self;
+        write!(f, "PlainCnn({channels} -> {width} -> {0} -> {0} -> {classes}, k=7,5,5)", 2 * width)
     }
 }
 
@@ -207,8 +222,8 @@ mod tests {
 
     #[test]
     fn the_parameter_formula_agrees_with_the_module() {
-        for width in [1, 5, 16] {
-            let config = PlainCnnConfig::new(width, 10);
+        for (width, channels) in [(1, 1), (5, 1), (16, 1), (5, 3)] {
+            let config = PlainCnnConfig::new(width, 10).with_channels(channels);
             assert_eq!(config.parameters(), parameters(&config.init(0, &Device::flex())));
         }
     }
@@ -220,6 +235,10 @@ mod tests {
         assert_eq!(config.flops(29, 29), 2 * (conv + 8 * 10));
         let images = Tensor::<4>::ones([2, 1, 29, 29], &Device::flex());
         assert_eq!(config.init(0, &Device::flex()).forward(images).dims(), [2, 10]);
+        let colour = config.with_channels(3);
+        assert_eq!(colour.flops(29, 29) - config.flops(29, 29), 2 * 2 * 49 * 4 * 29 * 29);
+        let images = Tensor::<4>::ones([2, 3, 29, 29], &Device::flex());
+        assert_eq!(colour.init(0, &Device::flex()).forward(images).dims(), [2, 10]);
     }
 
     #[test]
@@ -251,6 +270,16 @@ mod tests {
 
     #[test]
     fn display_is_the_chain_of_channels() {
-        assert_eq!(PlainCnnConfig::new(12, 10).to_string(), "PlainCnn(1 -> 12 -> 24 -> 24 -> 10, k=7,5,5)");
+        let config = PlainCnnConfig::new(12, 10);
+        assert_eq!(config.to_string(), "PlainCnn(1 -> 12 -> 24 -> 24 -> 10, k=7,5,5)");
+        assert_eq!(config.with_channels(3).to_string(), "PlainCnn(3 -> 12 -> 24 -> 24 -> 10, k=7,5,5)");
+    }
+
+    #[test]
+    fn configurations_without_channels_are_of_grey_images() {
+        let old: PlainCnnConfig = serde_json::from_str(r#"{"width":12,"classes":10}"#).unwrap();
+        assert_eq!(old, PlainCnnConfig::new(12, 10));
+        let colour = old.with_channels(3);
+        assert_eq!(serde_json::from_str::<PlainCnnConfig>(&serde_json::to_string(&colour).unwrap()).unwrap(), colour);
     }
 }

@@ -30,6 +30,7 @@ use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
+use super::plain::one;
 use crate::cost::linear_flops;
 use crate::fit::Classifier;
 use crate::seed::{Purpose, stream};
@@ -46,6 +47,9 @@ pub struct SteerableCnnConfig {
     pub fields: usize,
     /// Classes to tell apart.
     pub classes: usize,
+    /// Channels of the images, which are scalars: they turn with the image and keep their values.
+    #[serde(default = "one")]
+    pub channels: usize,
 }
 
 /// A small steerable network; see the [module documentation](self).
@@ -66,16 +70,21 @@ struct Block {
 }
 
 impl SteerableCnnConfig {
-    /// A network with `fields` regular fields of `group` that tells `classes` classes apart.
+    /// A network with `fields` regular fields of `group` that tells `classes` classes of grey images apart.
     pub fn new(group: Group, fields: usize, classes: usize) -> Self {
-        Self { group, fields, classes }
+        Self { group, fields, classes, channels: one() }
+    }
+
+    /// The same for images of `channels` channels.
+    pub fn with_channels(self, channels: usize) -> Self {
+        Self { channels, ..self }
     }
 
     fn types(&self) -> Result<[FieldType; 4]> {
         let regular = |count| FieldType::regular(self.group, count).map_err(LayerError::from);
         let wide = regular(2 * self.fields)?;
         let scalars = FieldType::trivial(self.group, wide.size());
-        Ok([FieldType::trivial(self.group, 1), regular(self.fields)?, wide, scalars])
+        Ok([FieldType::trivial(self.group, self.channels), regular(self.fields)?, wide, scalars])
     }
 
     /// The network, with weights that depend on nothing but `seed`.
@@ -128,9 +137,10 @@ impl SteerableCnnConfig {
 
 impl fmt::Display for SteerableCnnConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { group, fields, classes } = self;
+        let Self { group, fields, classes, channels } = self;
         let scalars = 2 * fields * group.order().unwrap_or(1);
-        write!(f, "SteerableCnn(1 -> {fields} -> {} regular[{group}] -> {scalars} -> {classes}, k=7,5,5)", 2 * fields)
+        let wide = 2 * fields;
+        write!(f, "SteerableCnn({channels} -> {fields} -> {wide} regular[{group}] -> {scalars} -> {classes}, k=7,5,5)")
     }
 }
 
@@ -309,8 +319,12 @@ mod tests {
     const TOLERANCES: [(DType, f64); 2] = [(DType::F32, 1e-5), (DType::F64, 1e-12)];
 
     fn images(dtype: DType, device: &Device) -> Tensor<4> {
-        let scalar = FieldType::trivial(C4, 1);
-        probe(&FieldFn::new(scalar.clone(), scalar, device, dtype, |x| x), [4, 29, 29], 3)
+        of_channels(1, dtype, device)
+    }
+
+    fn of_channels(channels: usize, dtype: DType, device: &Device) -> Tensor<4> {
+        let scalars = FieldType::trivial(C4, channels);
+        probe(&FieldFn::new(scalars.clone(), scalars, device, dtype, |x| x), [4, 29, 29], 3)
     }
 
     /// A few steps of Adam on an arbitrary loss: moves every weight and every running statistic.
@@ -319,7 +333,7 @@ mod tests {
         let mut model = config.init(1, (&device, dtype)).unwrap();
         let mut optimizer = AdamConfig::new().init();
         for _ in 0..5 {
-            let logits = model.forward(images(dtype, &device));
+            let logits = model.forward(of_channels(config.channels, dtype, &device));
             let targets = logits.clone().detach().flip([1]);
             let gradients = (logits - targets).powi_scalar(2).mean().backward();
             let gradients = GradientsParams::from_grads(gradients, &model);
@@ -340,6 +354,25 @@ mod tests {
                 let model = trained(config, dtype);
                 let after = exact_error(|x| model.forward(x), group, &x).unwrap();
                 assert!(after < tolerance, "{group} {dtype:?} trained: {after:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn images_of_three_channels_are_as_exact() {
+        for (dtype, tolerance) in TOLERANCES {
+            let config = SteerableCnnConfig::new(C8, 1, CLASSES).with_channels(3);
+            let model = trained(config, dtype);
+            let x = of_channels(3, dtype, &Device::flex());
+            let error = exact_error(|x| model.forward(x), C8, &x).unwrap();
+            assert!(error < tolerance, "{dtype:?}: {error:e}");
+            // Every channel counts.
+            let logits = model.forward(x.clone());
+            for channel in 0..3 {
+                let nothing = x.zeros_like().narrow(1, 0, 1);
+                let without = x.clone().slice_assign([0..4, channel..channel + 1, 0..29, 0..29], nothing);
+                let change = (model.forward(without) - logits.clone()).abs().max().into_scalar::<f64>();
+                assert!(change > 1e-3, "channel {channel}: {change:e}");
             }
         }
     }
@@ -391,6 +424,11 @@ mod tests {
         assert_eq!(parameters(&model), 18 * 2 + 88 * 2 * 4 + 11 * 4 * 32 + norms + 32 * CLASSES + CLASSES);
         let conv = 49 * 16 * 29 * 29 + 16 * 32 * 25 * 15 * 15 + 32 * 32 * 25 * 8 * 8;
         assert_eq!(model.flops(29, 29), 2 * (conv + 32 * CLASSES as u64));
+        let config = SteerableCnnConfig::new(C8, 2, CLASSES).with_channels(3);
+        let colour = config.init(0, &Device::flex()).unwrap();
+        assert_eq!(parameters(&colour) - parameters(&model), 2 * 18 * 2);
+        assert_eq!(colour.flops(29, 29) - model.flops(29, 29), 2 * 2 * 49 * 16 * 29 * 29);
+        assert!(config.to_string().starts_with("SteerableCnn(3 -> 2 -> 4 regular[C8] -> 32 -> 10"), "{config}");
     }
 
     #[test]

@@ -67,6 +67,8 @@ fn shown(view: View, passes: usize) -> String {
 /// What the networks of a task are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
+    /// Channels of an image.
+    pub channels: usize,
     /// Rows and columns of an image.
     pub side: usize,
     /// Classes to tell apart.
@@ -105,9 +107,9 @@ impl Shape {
     ) -> Result<(SteerableCnnConfig, PlainCnnConfig), CompareError> {
         let (group, _) = planar(setting.symmetry);
         let fields = (CHANNELS / group.order().unwrap_or(1)).max(1);
-        let steerable = |fields| SteerableCnnConfig::new(group, fields, self.classes);
+        let steerable = |fields| SteerableCnnConfig::new(group, fields, self.classes).with_channels(self.channels);
         let reference = self.built(steerable(fields), 0, device)?;
-        let plain = |width| PlainCnnConfig::new(width, self.classes);
+        let plain = |width| self.plain(width);
         let width = matched_width(
             setting,
             (|| reference.flops(self.side, self.side), |width| plain(width).flops(self.side, self.side)),
@@ -116,18 +118,24 @@ impl Shape {
         Ok((steerable(hyperparameters.channels(fields)), plain(hyperparameters.channels(width))))
     }
 
+    /// The plain network of a width.
+    fn plain(self, width: usize) -> PlainCnnConfig {
+        PlainCnnConfig::new(width, self.classes).with_channels(self.channels)
+    }
+
     /// The width of the plain network whose training step takes as long as that of the equivariant one.
     pub(super) fn width_by_time(self, setting: &Setting, device: &Device) -> Result<usize, CompareError> {
         let (steerable, counted) = self.networks(setting, &Hyperparameters::MATCHED, device)?;
         // What the pixels are takes no time.
-        let images = Images::new(
-            (0..TIMED * self.side * self.side).map(|at| (at % 97) as f32 / 97.0).collect(),
+        let images = Images::with_channels(
+            (0..TIMED * self.channels * self.side * self.side).map(|at| (at % 97) as f32 / 97.0).collect(),
             (0..TIMED).map(|at| (at % self.classes) as u8).collect(),
+            self.channels,
             self.side,
             self.side,
         )?;
         width_of_equal_time(counted.width, |width| {
-            let plain = PlainCnnConfig::new(width, self.classes).init(0, device);
+            let plain = self.plain(width).init(0, device);
             let steerable = self.built(steerable, 0, device)?;
             let all = || positions(images.len());
             Ok(seconds_ratio(
@@ -171,15 +179,15 @@ pub(super) fn mirrored(images: &Images, places: std::ops::Range<usize>) -> Image
     let rows = places.clone().flat_map(|place| images.image(place).chunks(images.width()));
     let pixels = rows.flat_map(|row| row.iter().rev().copied()).collect();
     let labels = images.labels()[places].to_vec();
-    Images::new(pixels, labels, images.height(), images.width()).expect("the same pixels in another order")
+    Images::with_channels(pixels, labels, images.channels(), images.height(), images.width())
+        .expect("the same pixels in another order")
 }
 
 impl<S: Source> Trials for ImageTrials<S> {
     fn data_symmetry(&self) -> Result<Option<DataSymmetry>, CompareError> {
         let largest = self.plan.recipe.sizes.iter().copied().max().unwrap_or(0).min(symmetry::MOST);
         let images = self.source.training(0, largest)?;
-        let features = |place: usize, moved| features::image(images.image(place), images.width(), place, moved);
-        Ok(symmetry::score("rotations", images.len(), features))
+        Ok(symmetry::score("rotations", images.len(), |place, moved| features::planes(&images, place, moved)))
     }
 
     fn turning(&self) -> Option<Turning> {
@@ -226,9 +234,13 @@ impl<S: Source> ImageTrials<S> {
         let forward =
             |images| answers(arm.view, group.has_flips(), flips > 0.0, images, |images| model.forward(images));
         let scalars = |count| FieldType::trivial(group, count);
-        let map = FieldFn::new(scalars(1), scalars(self.shape.classes), &self.device, images.dtype(), |images| {
-            forward(images).unsqueeze_dims(&[2, 3])
-        });
+        let map = FieldFn::new(
+            scalars(self.shape.channels),
+            scalars(self.shape.classes),
+            &self.device,
+            images.dtype(),
+            |images| forward(images).unsqueeze_dims(&[2, 3]),
+        );
         Ok(Checked {
             what: format!("{}: {called}, {}; {group}, {} test images", arm.name, origin(weights), self.test.len()),
             error: probe::image::invariance(forward, group, &images, None),
@@ -298,8 +310,12 @@ mod tests {
 
     #[test]
     fn no_other_width_is_nearer_to_the_cost() {
-        let shape = Shape { side: 29, classes: 10 };
-        let config = |width| PlainCnnConfig::new(width, shape.classes);
+        no_other_width_is_nearer(Shape { channels: 1, side: 29, classes: 10 });
+        no_other_width_is_nearer(Shape { channels: 3, side: 29, classes: 10 });
+    }
+
+    fn no_other_width_is_nearer(shape: Shape) {
+        let config = |width| shape.plain(width);
         let flops = |width| config(width).flops(shape.side, shape.side);
         let symmetry = Symmetry::Planar { group: equi_core::group::C8, flips: 0.0 };
         for (matched_by, cost) in [(MatchBy::Params, 40_000), (MatchBy::Flops, 10_000_000)] {

@@ -22,7 +22,7 @@ const TASK_SEED: u64 = 1;
 /// Odd, so that pooling by 2 keeps the symmetry.
 const SIDE: Side = Side::Odd;
 /// What the networks are made for.
-const SHAPE: Shape = Shape { side: 29, classes: 10 };
+const SHAPE: Shape = Shape { channels: 1, side: 29, classes: 10 };
 
 /// Rotated MNIST: which digit is it, in any orientation?
 #[derive(Clone, Copy, Debug)]

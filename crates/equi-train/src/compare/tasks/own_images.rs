@@ -6,10 +6,9 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use equi_core::group::C8;
-use equi_core::resample::{resample_host, rotation_inverse};
+use equi_core::resample::rotation_inverse;
 use rand::RngExt;
 use rand::seq::SliceRandom;
-use rayon::prelude::*;
 
 use super::images::{ImageTrials, Shape, Source, augmentation, mirrored};
 use super::own::{FEWEST, Own, OwnArms, quarters};
@@ -19,7 +18,7 @@ use crate::compare::{
     Arm, CellPlan, Checked, CompareError, Growth, Hyperparameters, Plan, Preset, Recipe, Setting, Symmetry, Task,
     Trials, view,
 };
-use crate::data::files::{self, LabelledImages};
+use crate::data::files::{self, Colour, LabelledImages};
 use crate::data::{DataError, Images};
 use crate::fit::{Classifier, Schedule, Session};
 use crate::seed::{Purpose, stream};
@@ -47,7 +46,7 @@ impl OwnArm {
     ///
     /// It is not made to match the other networks in cost; the report says what it costs.
     ///
-    /// The network sees images `[batch, 1, side, side]` and gives logits `[batch, classes]`, in the order of the labels.
+    /// The network sees images `[batch, channels, side, side]`, of as many channels as [`OwnImages::channels`] says, and gives logits `[batch, classes]`, in the order of the labels.
     pub fn new<M: Classifier + 'static>(
         name: &'static str,
         about: &'static str,
@@ -60,21 +59,38 @@ impl OwnArm {
 }
 
 impl OwnImages {
-    /// A task called `name` on the images in `train` and `test`, scaled to `side` where one is given.
+    /// A task called `name` on the images in `train` and `test`, scaled to `side` where one is given. All have three channels if a training image has colour, and else one.
     ///
     /// # Errors
     ///
     /// When the images cannot be used, or differ in their classes or sizes.
     pub fn read(name: &str, train: &Path, test: &Path, side: Option<usize>) -> Result<Self, CompareError> {
-        let [a, b] = [train, test].map(|path| files::read(path, side));
-        Self::of(name, (train, a?), (test, b?))
+        Self::read_in(name, train, test, side, Colour::AsFound)
     }
 
-    /// The same on images that are in memory, squares of `4 k + 1` pixels.
+    /// The same with the channels that are asked for; test images have those of the training images.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read).
+    pub fn read_in(
+        name: &str,
+        train: &Path,
+        test: &Path,
+        side: Option<usize>,
+        colour: Colour,
+    ) -> Result<Self, CompareError> {
+        let trained = files::read_in(train, side, colour)?;
+        let colour = if trained.images.channels() == 1 { Colour::Luminance } else { Colour::Rgb };
+        let tested = files::read_in(test, side, colour)?;
+        Self::of(name, (train, trained), (test, tested))
+    }
+
+    /// The same on images that are in memory, squares of `4 k + 1` pixels, with any number of channels.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), and when training and test images differ in their channels.
     pub fn new(name: &str, train: LabelledImages, test: LabelledImages) -> Result<Self, CompareError> {
         Self::of(name, (Path::new("training images"), train), (Path::new("test images"), test))
     }
@@ -108,6 +124,14 @@ impl OwnImages {
             );
             return own(test_path, message);
         }
+        let channels = [&train, &test].map(|data| data.images.channels());
+        if channels[0] != channels[1] {
+            let message = format!(
+                "test images have {} channel(s) and training images {}, and all must have as many",
+                channels[1], channels[0]
+            );
+            return own(test_path, message);
+        }
         let (trained, tested) = (train.images.len(), test.images.len());
         if trained < FEWEST || tested == 0 {
             let few = format!(
@@ -116,10 +140,11 @@ impl OwnImages {
             return own(train_path, few);
         }
         let classes = train.classes.len();
+        let channels = if channels[0] == 1 { String::new() } else { format!("{} channels of ", channels[0]) };
         Ok(Self {
             name: name.to_string(),
             about: format!(
-                "which of {classes} classes is it? ({trained} training and {tested} test images, {side} x {side})"
+                "which of {classes} classes is it? ({trained} training and {tested} test images, {channels}{side} x {side})"
             ),
             train,
             test,
@@ -137,8 +162,13 @@ impl OwnImages {
         Ok(self)
     }
 
+    /// Channels of the images that networks see: 1 of grey ones, 3 of those with colour.
+    pub fn channels(&self) -> usize {
+        self.train.images.channels()
+    }
+
     fn shape(&self) -> Shape {
-        Shape { side: self.train.images.width(), classes: self.train.classes.len() }
+        Shape { channels: self.channels(), side: self.train.images.width(), classes: self.train.classes.len() }
     }
 }
 
@@ -288,31 +318,20 @@ impl Source for Images {
         }
         let mut order: Vec<usize> = (0..self.len()).collect();
         order.shuffle(&mut stream(seed, Purpose::Choice, 0));
-        let pixels = order[..count].iter().flat_map(|&at| self.image(at)).copied().collect();
-        let labels = order[..count].iter().map(|&at| self.labels()[at]).collect();
-        Images::new(pixels, labels, self.height(), self.width())
+        Ok(self.select(&order[..count]))
     }
 }
 
 /// At most `count` images, from all over a set that may be sorted by class.
 fn spread(images: &Images, count: usize) -> Images {
     let count = count.min(images.len());
-    let places = || (0..count).map(|place| place * images.len() / count);
-    let pixels = places().flat_map(|at| images.image(at)).copied().collect();
-    let labels = places().map(|at| images.labels()[at]).collect();
-    Images::new(pixels, labels, images.height(), images.width()).expect("some of the images")
+    let places: Vec<usize> = (0..count).map(|place| place * images.len() / count).collect();
+    images.select(&places)
 }
 
 /// The first `count` images, each turned by an angle of its own.
 fn turned(images: &Images, count: usize) -> Images {
-    let (height, width) = (images.height(), images.width());
-    let one = |at: usize| {
-        let angle = TAU * stream(0, Purpose::Poses, at as u64).random::<f64>();
-        resample_host(images.image(at), height, width, rotation_inverse(angle))
-    };
-    let pixels: Vec<Vec<f32>> = (0..count).into_par_iter().map(one).collect();
-    Images::new(pixels.concat(), images.labels()[..count].to_vec(), height, width)
-        .expect("resampling keeps sizes and finite values")
+    images.resampled(count, |at| rotation_inverse(TAU * stream(0, Purpose::Poses, at as u64).random::<f64>()))
 }
 
 #[cfg(all(test, feature = "flex"))]
@@ -374,5 +393,81 @@ mod tests {
         let few = spread(&images, 3);
         assert_eq!([few.image(0), few.image(1), few.image(2)], [images.image(0), images.image(2), images.image(4)]);
         assert_eq!(spread(&images, 9), images);
+    }
+
+    #[test]
+    fn training_and_test_images_have_the_same_channels() {
+        let coloured = |count: usize| {
+            let LabelledImages { images, classes, .. } = data(3 * count);
+            let pixels = (0..3 * count).flat_map(|at| images.image(at)).copied().collect();
+            let labels = images.labels()[..count].to_vec();
+            LabelledImages::new(Images::with_channels(pixels, labels, 3, 9, 9).unwrap(), classes)
+        };
+        assert_eq!(OwnImages::new("numbers", data(20), data(6)).unwrap().channels(), 1);
+        let task = OwnImages::new("colours", coloured(20), coloured(6)).unwrap();
+        assert_eq!((task.channels(), task.shape().channels), (3, 3));
+        assert!(task.about().ends_with("3 channels of 9 x 9)"), "{}", task.about());
+        let error = OwnImages::new("both", coloured(20), data(6)).unwrap_err().to_string();
+        assert!(error.contains("test images have 1 channel(s) and training images 3"), "{error}");
+    }
+
+    #[test]
+    fn test_images_follow_the_training_images() {
+        use image::{Rgb, RgbImage};
+        let folder = tempfile::tempdir().unwrap();
+        let write = |part: &str, tint: u8| {
+            for class in ["a", "b"] {
+                let inside = folder.path().join(part).join(class);
+                std::fs::create_dir_all(&inside).unwrap();
+                for number in 0..FEWEST as u32 / 2 {
+                    let image = RgbImage::from_fn(9, 9, |x, y| {
+                        let ink = ((7 * x + 5 * y + number) % 90) as u8;
+                        Rgb([ink + tint, ink, ink])
+                    });
+                    image.save(inside.join(format!("{number}.png"))).unwrap();
+                }
+            }
+        };
+        write("colour", 50);
+        write("grey", 0);
+        let [colour, grey] = ["colour", "grey"].map(|part| folder.path().join(part));
+        let task = OwnImages::read("one", &colour, &grey, None).unwrap();
+        assert_eq!((task.channels(), task.test.images.channels()), (3, 3));
+        let tested = files::read(&grey, None).unwrap();
+        assert_eq!(tested.images.channels(), 1);
+        for at in 0..tested.images.len() {
+            assert!(task.test.images.planes(at).all(|plane| plane == tested.images.image(at)));
+        }
+        let task = OwnImages::read("other", &grey, &colour, None).unwrap();
+        assert_eq!((task.channels(), task.test.images.channels()), (1, 1));
+        let both = |colour_of| OwnImages::read_in("both", &colour, &grey, None, colour_of).unwrap().channels();
+        assert_eq!([both(Colour::Luminance), both(Colour::Rgb)], [1, 3]);
+        let three = OwnImages::read_in("three", &grey, &colour, None, Colour::Rgb).unwrap();
+        assert_eq!(three.channels(), 3);
+        let [red, green, _] = [0, 1, 2].map(|channel| three.test.images.planes(0).nth(channel).unwrap()[4]);
+        assert!((red - green - 50.0 / 255.0).abs() < 1e-6, "{red} {green}");
+    }
+
+    #[test]
+    fn colours_are_chosen_turned_and_mirrored_channel_by_channel() {
+        let pixels: Vec<f32> = (0..12 * 3 * 81).map(|at| (at * at % 89) as f32 / 89.0).collect();
+        let images = Images::with_channels(pixels, (0..12).map(|at| at % 2).collect(), 3, 9, 9).unwrap();
+        let plane = |channel: usize| {
+            let pixels = (0..12).flat_map(|at| images.planes(at).nth(channel).unwrap()).copied().collect();
+            Images::new(pixels, images.labels().to_vec(), 9, 9).unwrap()
+        };
+        type Change = fn(&Images) -> Images;
+        let changes: [Change; 4] =
+            [|x| x.training(3, 7).unwrap(), |x| spread(x, 5), |x| turned(x, 6), |x| mirrored(x, 2..9)];
+        for change in changes {
+            let all = change(&images);
+            for channel in 0..3 {
+                let alone = change(&plane(channel));
+                assert_eq!(all.labels(), alone.labels());
+                for at in 0..all.len() {
+                    assert_eq!(all.planes(at).nth(channel).unwrap(), alone.image(at));
+                }
+            }
+        }
     }
 }

@@ -4,18 +4,17 @@ use burn::Tensor;
 use burn::tensor::TensorData;
 use equi_core::action::image::act;
 use equi_core::group::{Element, Group};
-use equi_core::resample::{resample, resample_host};
-use rayon::prelude::*;
+use equi_core::resample::resample;
 
 use super::AVERAGED;
 use crate::augment::Augmentation;
 use crate::compare::View;
-use crate::data::Images;
+use crate::data::{Images, luminance};
 
 /// A third moment below this fraction of its scale is zero: it has no sign to go by.
 const NOTHING: f64 = 1e-9;
 
-/// The matrix `A` of `out(p) = image(A p)` that brings an image into standard pose: the principal axis of its ink, about the centre
+/// The matrix `A` of `out(p) = image(A p)` that brings a grey image, `[height, width]`, into standard pose: the principal axis of its ink, about the centre
 /// of its ink, along the rows, turned so that the third moment along it is positive; with `mirrors` also that across it.
 ///
 /// An image and its copy turned by any angle have the same pose, but for resampling. It is not continuous: where both variances are
@@ -49,30 +48,24 @@ pub fn standard_pose(pixels: &[f32], width: usize, mirrors: bool) -> [[f64; 2]; 
     [[first * cos, -second * sin], [first * sin, second * cos]]
 }
 
-/// All images in standard pose.
+/// All images in standard pose: all channels in that of their luminance.
 pub fn posed(images: &Images, mirrors: bool) -> Images {
-    let (height, width) = (images.height(), images.width());
-    let pixels: Vec<Vec<f32>> = (0..images.len())
-        .into_par_iter()
-        .map(|at| {
-            let image = images.image(at);
-            resample_host(image, height, width, standard_pose(image, width, mirrors))
-        })
-        .collect();
-    Images::new(pixels.concat(), images.labels().to_vec(), height, width)
-        .expect("resampling keeps sizes and finite values")
+    images.resampled(images.len(), |at| standard_pose(&images.luminance(at), images.width(), mirrors))
 }
 
 /// The same on the device; the moments are taken on the host.
 ///
 /// # Shapes
-/// - images: `[batch, 1, height, width]`
+/// - images: `[batch, channels, height, width]`
 /// - output: the same
 fn posed_batch(images: Tensor<4>, mirrors: bool) -> Tensor<4> {
-    let [batch, _, height, width] = images.dims();
+    let [batch, channels, height, width] = images.dims();
     let pixels: Vec<f32> = images.clone().into_data().iter::<f32>().collect();
-    let matrices: Vec<f64> =
-        pixels.chunks(height * width).flat_map(|image| standard_pose(image, width, mirrors)).flatten().collect();
+    let matrices: Vec<f64> = pixels
+        .chunks(channels * height * width)
+        .flat_map(|image| standard_pose(&luminance(image, channels), width, mirrors))
+        .flatten()
+        .collect();
     let matrices = TensorData::new(matrices, [batch, 2, 2]);
     let inverse = Tensor::<3>::from_data(matrices, (&images.device(), images.dtype()));
     resample(images, inverse)
@@ -109,7 +102,7 @@ pub fn among_frames(mirrors: bool) -> Augmentation {
 /// What an arm says of images: the logits of `forward` in the poses of `view`, averaged.
 ///
 /// # Shapes
-/// - images: `[batch, 1, height, width]`
+/// - images: `[batch, channels, height, width]`
 /// - output: `[batch, classes]`
 pub fn answers(
     view: View,
@@ -135,7 +128,7 @@ pub fn answers(
 mod tests {
     use super::*;
     use burn::tensor::Device;
-    use equi_core::resample::rotation_inverse;
+    use equi_core::resample::{resample_host, rotation_inverse};
 
     const SIDE: usize = 29;
 
@@ -238,5 +231,42 @@ mod tests {
         // Coordinates in f32 are off by about 1e-6 pixels.
         assert!(device.iter().zip([host.image(0), host.image(1)].concat()).all(|(a, b)| (a - b).abs() < 1e-5));
         assert_eq!(host.labels(), [0, 1]);
+    }
+
+    /// A comma of a colour on a ground of another, and a spot of a third: every channel has axes of its own.
+    fn colours(angle: f64) -> Vec<f32> {
+        let (comma, beside) = (comma(angle), comma(angle + 1.2));
+        let channel = |a: f32, b: f32| comma.iter().zip(&beside).map(move |(x, y)| a * x + b * y).collect::<Vec<f32>>();
+        [channel(0.1, 1.0), channel(1.0, 0.1), channel(0.2, 0.7)].concat()
+    }
+
+    #[test]
+    fn all_channels_have_the_pose_of_their_luminance() {
+        let images = Images::with_channels([colours(0.2), colours(2.0)].concat(), vec![0, 1], 3, SIDE, SIDE).unwrap();
+        let host = posed(&images, false);
+        assert_eq!((host.channels(), host.labels()), (3, &[0, 1][..]));
+        let own = standard_pose(images.planes(0).next().unwrap(), SIDE, false);
+        let pose = standard_pose(&images.luminance(0), SIDE, false);
+        assert!((pose[0][0] - own[0][0]).hypot(pose[0][1] - own[0][1]) > 0.1, "red lies otherwise: {own:?} {pose:?}");
+        for (moved, plane) in host.planes(0).zip(images.planes(0)) {
+            assert_eq!(moved, resample_host(plane, SIDE, SIDE, pose));
+        }
+        // Turned images have the same pose, in every channel: what bilinear resampling loses of a blob three pixels wide.
+        for (one, other) in host.planes(0).zip(host.planes(1)) {
+            assert!(apart(one, other) < 0.05, "{}", apart(one, other));
+        }
+        let (batch, _) = images.batch(&[0, 1], &Device::flex());
+        let device: Vec<f32> = posed_batch(batch, false).into_data().iter::<f32>().collect();
+        // Coordinates in f32 are off by about 1e-6 pixels.
+        assert!(device.iter().zip([host.image(0), host.image(1)].concat()).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+
+    #[test]
+    fn images_of_equal_channels_have_the_pose_of_one() {
+        let grey = Images::new(comma(0.7), vec![3], SIDE, SIDE).unwrap();
+        let three = Images::with_channels(comma(0.7).repeat(3), vec![3], 3, SIDE, SIDE).unwrap();
+        let (grey, three) = (posed(&grey, true), posed(&three, true));
+        // Weights of the luminance add up to 1, to rounding.
+        assert!(three.planes(0).all(|plane| apart(grey.image(0), plane) < 1e-5));
     }
 }

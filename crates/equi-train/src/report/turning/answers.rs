@@ -31,10 +31,12 @@ pub(super) struct Sample {
 
 #[derive(Serialize)]
 pub(super) struct Picture {
+    channels: usize,
     height: usize,
     width: usize,
     /// The level of zero, which is what lies outside.
     outside: f64,
+    /// `[channels, height, width]`
     levels: Vec<u8>,
 }
 
@@ -110,8 +112,9 @@ fn mean_distance(a: &[f64], b: &[f64]) -> f64 {
 /// What is shown of a sample.
 pub(super) fn shown(sample: &TurnedSample, turning: &Turning, measured: &[Option<Measured>]) -> Sample {
     match sample {
-        TurnedSample::Image { label, height, width, range: [low, high], levels, .. } => {
+        TurnedSample::Image { label, channels, height, width, range: [low, high], levels, .. } => {
             let image = Picture {
+                channels: *channels,
                 height: *height,
                 width: *width,
                 outside: -255.0 * low / (high - low),

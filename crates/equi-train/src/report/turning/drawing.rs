@@ -1,5 +1,6 @@
 //! Lines, images and points as they are drawn at the first angle.
 
+use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 use std::fmt::Write;
 
@@ -68,28 +69,33 @@ pub(super) fn height(value: f64) -> f64 {
     (10.0 * (height - margin - value.clamp(0.0, 1.0) * (height - 2.0 * margin))).round() / 10.0
 }
 
-/// An image as a drawing: runs of pixels, one path for every grey of sixteen.
-pub(super) fn picture(page: &mut String, height: usize, width: usize, levels: &[u8], title: &str) -> std::fmt::Result {
+/// An image, levels `[channels, height, width]`, as a drawing: runs of pixels, one path for every grey of sixteen, or for every colour of sixteen levels of red, green and blue.
+pub(super) fn picture(page: &mut String, [height, width]: [usize; 2], levels: &[u8], title: &str) -> std::fmt::Result {
     write!(
         page,
         "<svg class=\"still\" viewBox=\"0 0 {width} {height}\" shape-rendering=\"crispEdges\" role=\"img\" aria-label=\"{}\">\
          <path d=\"M0 0H{width}V{height}H0z\"/>",
         escape(title)
     )?;
-    for grey in 1..16u8 {
-        let mut path = String::new();
-        for (row, levels) in levels.chunks(width.max(1)).enumerate() {
-            let mut column = 0;
-            for run in levels.chunk_by(|a, b| a / 16 == b / 16) {
-                if run[0] / 16 == grey {
-                    write!(path, "M{column} {row}h{}v1h-{}z", run.len(), run.len())?;
-                }
-                column += run.len();
+    let size = height * width;
+    // Of a single channel, red, green and blue are one.
+    let channels = (levels.len() / size.max(1)).max(1);
+    let colour = |at| [0, 1, 2].map(|channel| levels.get(channel % channels * size + at).map_or(0, |level| level / 16));
+    let mut paths: BTreeMap<[u8; 3], String> = BTreeMap::new();
+    for row in 0..height {
+        let colours: Vec<[u8; 3]> = (row * width..(row + 1) * width).map(colour).collect();
+        let mut column = 0;
+        for run in colours.chunk_by(|a, b| a == b) {
+            // The ground is black.
+            if run[0] != [0; 3] {
+                write!(paths.entry(run[0]).or_default(), "M{column} {row}h{0}v1h-{0}z", run.len())?;
             }
+            column += run.len();
         }
-        if !path.is_empty() {
-            write!(page, "<path fill=\"#{0:02x}{0:02x}{0:02x}\" d=\"{path}\"/>", grey * 17)?;
-        }
+    }
+    for (colour, path) in paths {
+        let [red, green, blue] = colour.map(|level| level * 17);
+        write!(page, "<path fill=\"#{red:02x}{green:02x}{blue:02x}\" d=\"{path}\"/>")?;
     }
     page.push_str("</svg>");
     Ok(())
@@ -240,9 +246,22 @@ mod tests {
     #[test]
     fn the_still_image_has_runs_of_grey() {
         let mut page = String::new();
-        picture(&mut page, 2, 3, &[0, 16, 255, 255, 250, 0], "x").unwrap();
+        picture(&mut page, [2, 3], &[0, 16, 255, 255, 250, 0], "x").unwrap();
         assert!(page.contains("<path fill=\"#111111\" d=\"M1 0h1v1h-1z\"/>"), "{page}");
         assert!(page.contains("<path fill=\"#ffffff\" d=\"M2 0h1v1h-1zM0 1h2v1h-2z\"/>"), "{page}");
+    }
+
+    #[test]
+    fn the_still_image_has_runs_of_colour() {
+        let mut page = String::new();
+        let levels = [255, 255, 0, 0, 0, 0, 0, 0, 255, 17, 0, 0, 0, 0, 32, 0, 255, 0];
+        picture(&mut page, [2, 3], &levels, "x").unwrap();
+        let (_, paths) = page.split_once("<path fill").unwrap();
+        assert_eq!(
+            format!("<path fill{paths}"),
+            "<path fill=\"#0000ff\" d=\"M1 1h1v1h-1z\"/><path fill=\"#001100\" d=\"M0 1h1v1h-1z\"/>\
+             <path fill=\"#00ff22\" d=\"M2 0h1v1h-1z\"/><path fill=\"#ff0000\" d=\"M0 0h2v1h-2z\"/></svg>"
+        );
     }
 
     #[test]

@@ -133,7 +133,7 @@ pub(super) fn turning(page: &mut String, results: &Results) -> std::fmt::Result 
             escape(&title)
         )?;
         match sample {
-            TurnedSample::Image { height, width, levels, .. } => picture(page, *height, *width, levels, &title)?,
+            TurnedSample::Image { height, width, levels, .. } => picture(page, [*height, *width], levels, &title)?,
             _ => system(page, sample, data, &arms, &title)?,
         }
         let zero = turning.angles.first().map_or(String::new(), |&angle| degrees(angle));
@@ -281,6 +281,7 @@ mod tests {
             place,
             label,
             size: [2, 3],
+            channels: 1,
             height: 2,
             width: 3,
             range: [-0.5, 1.5],
@@ -378,6 +379,7 @@ mod tests {
         assert!(first["arms"][2].is_null(), "it diverged");
         assert_eq!(first["readings"][1], "90°: 1 of 2 right");
         assert_eq!(first["image"]["outside"], 63.75, "a quarter of the way from -0.5 to 1.5");
+        assert_eq!(first["image"]["channels"], 1);
         for part in [
             "right at 1 of 4 angles",
             "right at 4 of 4 angles",
@@ -392,6 +394,23 @@ mod tests {
         }
         // The line breaks where there is no number, and the circle closes.
         assert!(page.contains("d=\"M0 14L60 30L120 34M240 14\" fill=\"none\""), "{page}");
+    }
+
+    #[test]
+    fn colours_are_there_for_the_script_and_in_the_still_picture() {
+        let mut results = images(&[]);
+        let samples = &mut results.turning.as_mut().unwrap().samples;
+        let TurnedSample::Image { channels, levels, .. } = &mut samples[0] else { panic!("an image") };
+        *channels = 3;
+        *levels = vec![0, 0, 255, 255, 0, 0, 0, 16, 0, 0, 16, 0, 0, 0, 255, 255, 0, 0];
+        let page = section(&results);
+        let data = data(&page);
+        assert_eq!(
+            (&data["samples"][0]["image"]["channels"], &data["samples"][1]["image"]["channels"]),
+            (&3.into(), &1.into())
+        );
+        assert_eq!(data["samples"][0]["image"]["levels"].as_array().unwrap().len(), 18);
+        assert!(page.contains("<path fill=\"#ff00ff\" d=\"M2 0h1v1h-1zM0 1h1v1h-1z\"/>"), "{page}");
     }
 
     #[test]

@@ -16,11 +16,13 @@
   };
 
   // out(p) = image(R(-angle) p), bilinear and zero outside: the picture turns counter-clockwise about its middle.
-  const drawImage = (canvas, { height, width, outside, levels }, angle) => {
+  const drawImage = (canvas, { channels, height, width, outside, levels }, angle) => {
     const [sin, cos] = [Math.sin(angle), Math.cos(angle)];
     const [cx, cy] = [(width - 1) / 2, (height - 1) / 2];
-    const level = (row, column) =>
-      row >= 0 && row < height && column >= 0 && column < width ? levels[row * width + column] : outside;
+    const level = (channel, row, column) =>
+      row >= 0 && row < height && column >= 0 && column < width
+        ? levels[(channel * height + row) * width + column]
+        : outside;
     const context = canvas.getContext("2d");
     const turned = context.createImageData(width, height);
     for (let row = 0; row < height; row++) {
@@ -28,10 +30,12 @@
         const [x, y] = [column - cx, cy - row];
         const [left, right] = tap(cos * x + sin * y + cx, width);
         const [top, bottom] = tap(cy - (cos * y - sin * x), height);
-        const grey =
-          (1 - bottom) * ((1 - right) * level(top, left) + right * level(top, left + 1)) +
-          bottom * ((1 - right) * level(top + 1, left) + right * level(top + 1, left + 1));
-        turned.data.set([grey, grey, grey, 255], 4 * (row * width + column));
+        const value = (_, channel) =>
+          (1 - bottom) * ((1 - right) * level(channel, top, left) + right * level(channel, top, left + 1)) +
+          bottom * ((1 - right) * level(channel, top + 1, left) + right * level(channel, top + 1, left + 1));
+        // A single channel is grey.
+        const [red, green = red, blue = red] = Array.from({ length: channels }, value);
+        turned.data.set([red, green, blue, 255], 4 * (row * width + column));
       }
     }
     context.putImageData(turned, 0, 0);
