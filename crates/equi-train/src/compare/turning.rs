@@ -10,12 +10,11 @@ use burn::Tensor;
 use burn::tensor::Device;
 use equi_core::action::image::act;
 use equi_core::group::{Element, Isometry};
-use image::imageops::{FilterType, resize};
-use image::{ImageBuffer, Luma};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{CellPlan, Plan};
 use crate::data::Images;
+use crate::data::files::resized;
 use crate::data::nbody::Motion;
 use crate::data::points::{PointSystem, PointTarget};
 use crate::data::spatial::{Answer, Sample};
@@ -347,11 +346,7 @@ fn image_sample(images: &Images, place: usize) -> TurnedSample {
     if longest > WIDEST {
         let scaled = |side: usize| (side * WIDEST).div_ceil(longest);
         (height, width) = (scaled(rows), scaled(columns));
-        let small = |plane: &[f32]| {
-            let plane: ImageBuffer<Luma<f32>, _> =
-                ImageBuffer::from_raw(columns as u32, rows as u32, plane).expect("a plane has all its pixels");
-            resize(&plane, width as u32, height as u32, FilterType::Triangle).into_raw()
-        };
+        let small = |plane: &[f32]| resized(plane, [rows, columns], [height, width]);
         pixels = pixels.chunks(rows * columns).flat_map(small).collect();
     }
     let (low, high) = pixels.iter().fold((0f32, 0f32), |(low, high), &value| (low.min(value), high.max(value)));

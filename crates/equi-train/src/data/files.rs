@@ -198,6 +198,21 @@ fn folder(path: &Path, side: Option<usize>, colour: Colour) -> Result<Found, Dat
     Ok((reads, files.into_iter().map(|(_, label)| label).collect(), classes, names))
 }
 
+/// A plane `[height, width]` scaled to `[rows, columns]` by weights that add up to one.
+pub(crate) fn resized(plane: &[f32], [height, width]: [usize; 2], [rows, columns]: [usize; 2]) -> Vec<f32> {
+    let (low, high) = plane.iter().fold((0f32, 1f32), |(low, high), &value| (low.min(value), high.max(value)));
+    // The library cuts numbers off below 0 and above 1: these are taken there first, and back after.
+    let inside = low == 0.0 && high == 1.0;
+    let given = plane.iter().map(|&value| if inside { value } else { (value - low) / (high - low) }).collect();
+    let given = ImageBuffer::<Luma<f32>, Vec<f32>>::from_raw(width as u32, height as u32, given);
+    let given = given.expect("a whole plane");
+    let mut scaled = image::imageops::resize(&given, columns as u32, rows as u32, FilterType::Triangle).into_raw();
+    if !inside {
+        scaled.iter_mut().for_each(|value| *value = low + (high - low) * *value);
+    }
+    scaled
+}
+
 fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
@@ -243,11 +258,7 @@ fn arrays(path: &Path, side: Option<usize>, colour: Colour) -> Result<Found, Dat
         Some(side) if height.max(width) != side => {
             let scale = side as f64 / height.max(width) as f64;
             let [rows, columns] = [height, width].map(|length| ((length as f64 * scale).round() as usize).max(1));
-            let small = |plane: &[f32]| {
-                let plane =
-                    ImageBuffer::<Luma<f32>, _>::from_raw(width as u32, height as u32, plane).expect("a whole plane");
-                image::imageops::resize(&plane, columns as u32, rows as u32, FilterType::Triangle).into_raw()
-            };
+            let small = |plane: &[f32]| resized(plane, [height, width], [rows, columns]);
             Read { pixels: pixels.chunks(height * width).flat_map(small).collect(), height: rows, width: columns }
         }
         _ => Read { pixels, height, width },
