@@ -219,6 +219,9 @@ fn networks_on_own_points_are_checked_layer_by_layer() {
                 let begin = if options.len() == 3 { "before training, seed 0" } else { "weights of " };
                 assert!(text.starts_with(&format!("{arm}: ")) && text.contains(begin), "{text}");
                 assert!(text.contains("4 test systems"), "{text}");
+                let count = if options.len() == 3 { 60 } else { 40 };
+                let units = format!("in the units of {count} training samples of seed 0");
+                assert!(text.replace('\n', " ").contains(&units), "{text}");
                 let exact = numbers(&text, "moved and permuted, |f(g x) - g f(x)| / |f(x)|")[0];
                 let small_turns = numbers(&text, "small turns, per radian (Lie derivative)")[0];
                 let [embedding, layer] = ["embedding", "layer 1"].map(|layer| numbers(&text, layer));

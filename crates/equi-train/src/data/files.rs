@@ -56,6 +56,18 @@ impl Read {
     fn planes(&self) -> std::slice::ChunksExact<'_, f32> {
         self.pixels.chunks_exact(self.height * self.width)
     }
+
+    /// The same with `side` pixels along the longer side.
+    fn scaled(self, side: usize) -> Self {
+        let longest = self.height.max(self.width);
+        if longest == side {
+            return self;
+        }
+        let scaled = |length: usize| ((length as f64 * (side as f64 / longest as f64)).round() as usize).max(1);
+        let (height, width) = (scaled(self.height), scaled(self.width));
+        let one = |plane: &[f32]| resized(plane, [self.height, self.width], [height, width]);
+        Self { pixels: self.planes().flat_map(one).collect(), height, width }
+    }
 }
 
 /// Reads a folder of folders, or an `.npz` file. With `side`, images are scaled to it, their longer side; without, all must have one size. They have colour if one of them has.
@@ -73,7 +85,7 @@ pub fn read(path: &Path, side: Option<usize>) -> Result<LabelledImages, DataErro
 ///
 /// As [`read`].
 pub fn read_in(path: &Path, side: Option<usize>, colour: Colour) -> Result<LabelledImages, DataError> {
-    let found = if path.is_dir() { folder(path, side, colour)? } else { arrays(path, side, colour)? };
+    let found = if path.is_dir() { folder(path, side, colour)? } else { arrays(path, colour)? };
     let (reads, labels, classes, names) = found;
     let own = |message: String| DataError::Own { path: path.to_path_buf(), message };
     if classes.len() < 2 {
@@ -88,7 +100,6 @@ pub fn read_in(path: &Path, side: Option<usize>, colour: Colour) -> Result<Label
     if let Some((empty, name)) = classes.iter().enumerate().find(|(class, _)| !labels.contains(&(*class as u8))) {
         return Err(own(format!("class {empty}, `{name}`, has no image: add some, or remove it")));
     }
-    let longest = reads.iter().map(|read| read.height.max(read.width)).max().unwrap_or(0);
     for (read, name) in reads.iter().zip(&names) {
         let first = &reads[0];
         if (read.height, read.width) != (first.height, first.width) && side.is_none() {
@@ -118,7 +129,11 @@ pub fn read_in(path: &Path, side: Option<usize>, colour: Colour) -> Result<Label
         Colour::Rgb => 3,
         Colour::Luminance => 1,
     };
-    let side = working_side(longest);
+    let reads: Vec<Read> = match side {
+        Some(side) => reads.into_par_iter().map(|read| read.scaled(side)).collect(),
+        None => reads,
+    };
+    let side = working_side(reads.iter().map(|read| read.height.max(read.width)).max().unwrap_or(0));
     let pixels: Vec<f32> = reads.par_iter().flat_map_iter(|read| centred(read, side, channels)).collect();
     Ok(LabelledImages::new(Images::with_channels(pixels, labels, channels, side, side)?, classes))
 }
@@ -217,7 +232,7 @@ fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn arrays(path: &Path, side: Option<usize>, colour: Colour) -> Result<Found, DataError> {
+fn arrays(path: &Path, colour: Colour) -> Result<Found, DataError> {
     let own = |message: String| DataError::Own { path: path.to_path_buf(), message };
     if !path.exists() {
         return Err(own("there is no such folder or file".to_string()));
@@ -254,19 +269,11 @@ fn arrays(path: &Path, side: Option<usize>, colour: Colour) -> Result<Found, Dat
         return Err(own(format!("images of {height} x {width} have no pixel")));
     }
     let classes = 0..labels.iter().fold(0.0, |most: f64, &label| most.max(label + 1.0)) as usize;
-    let scaled = |pixels: Vec<f32>| match side {
-        Some(side) if height.max(width) != side => {
-            let scale = side as f64 / height.max(width) as f64;
-            let [rows, columns] = [height, width].map(|length| ((length as f64 * scale).round() as usize).max(1));
-            let small = |plane: &[f32]| resized(plane, [height, width], [rows, columns]);
-            Read { pixels: pixels.chunks(height * width).flat_map(small).collect(), height: rows, width: columns }
-        }
-        _ => Read { pixels, height, width },
-    };
     let one = |image: &[f64]| {
         let image: Vec<f32> = image.iter().map(|&value| value as f32).collect();
         let image = planes(&image, channels);
-        scaled(if colour == Colour::Luminance { luminance(&image, channels).into_owned() } else { image })
+        let grey = colour == Colour::Luminance;
+        Read { pixels: if grey { luminance(&image, channels).into_owned() } else { image }, height, width }
     };
     Ok((
         pixels.chunks(channels * height * width).map(one).collect(),
@@ -538,6 +545,11 @@ mod tests {
 
         pixels[(81 + 9 + 4) * 3 + 2] = f32::NAN;
         npz(&path, (&[2, 9, 9, 3], &pixels), (&[2], &[1, 0]));
-        assert!(message(&path, None).contains("pixel (1, 4) of image 1 is NaN"));
+        for side in [None, Some(13)] {
+            assert!(message(&path, side).contains("pixel (1, 4) of image 1 is NaN"), "{side:?}");
+        }
+        pixels[(81 + 9 + 4) * 3 + 2] = f32::INFINITY;
+        npz(&path, (&[2, 9, 9, 3], &pixels), (&[2], &[1, 0]));
+        assert!(message(&path, Some(5)).contains("pixel (1, 4) of image 1 is inf"));
     }
 }

@@ -64,7 +64,7 @@ pub struct PlainCnn {
 struct Block {
     /// `[channels_out, channels_in, kernel, kernel]`
     conv: Conv2d,
-    /// None.
+    /// That of the trivial group, which makes it a dense convolution.
     #[module(skip)]
     symmetry: ConvSymmetry,
     norm: InnerBatchNorm,

@@ -174,7 +174,9 @@ impl OwnTrials {
         let (count, seed) = named.unwrap_or((all, 0));
         let systems = shown(cell.arm.view, &self.chosen(seed, count));
         let units = Units::of(self.parts(&systems).0, self.shape.species);
-        Ok(self.asked(&model, &units, cell).checked(weights))
+        let mut checked = self.asked(&model, &units, cell).checked(weights);
+        checked.what += &format!("; in the units of {count} training samples of seed {seed}");
+        Ok(checked)
     }
 
     /// The samples that are trained on, and those that choose the epoch.
