@@ -4,8 +4,8 @@
 
 use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData, activation};
 use equi_core::ops::{
-    RadialLayer, Segments, bias_silu, edge_silu, gate, gather, gelu, head_products, head_sums, norm_gelu,
-    radial_network, radial_product, segment_max, segment_mean, segment_softmax, segment_sum, silu,
+    RadialLayer, Segments, bias_silu, edge_differences, edge_silu, gate, gather, gelu, head_products, head_sums,
+    norm_gelu, radial_network, radial_product, segment_max, segment_mean, segment_softmax, segment_sum, silu,
 };
 
 /// A device, a precision, and the relative error that rounding may cause there in sums of hundreds of numbers.
@@ -16,6 +16,14 @@ struct Setting {
     tolerance: f64,
     /// Numbers of channels to try: every kind of remainder for the vectors of flex; few where every shape compiles kernels.
     channels: &'static [usize],
+}
+
+impl Setting {
+    /// Of cases with products of matrices all, or those at `few` where every shape of a product is compiled in several ways, to find out which is the
+    /// fastest.
+    fn cases<T: Copy>(&self, all: &[T], few: &[usize]) -> Vec<T> {
+        if self.name.starts_with("flex") { all.to_vec() } else { few.iter().map(|&place| all[place]).collect() }
+    }
 }
 
 /// Flex in f32 and f64; wgpu in f32 (WGSL has no f64).
@@ -263,7 +271,7 @@ fn norm_gelu_is_its_formula() {
 #[test]
 fn radial_network_is_its_layers() {
     let all = settings();
-    let sizes = all.iter().flat_map(|setting| SIZES.map(|shape| (setting, shape)));
+    let sizes = all.iter().flat_map(|setting| setting.cases(&SIZES, &[1, 4, 7]).into_iter().map(move |s| (setting, s)));
     for (setting, [rows, width]) in sizes.filter(|(_, [rows, _])| *rows > 0) {
         let (inputs, epsilon) = (3, 0.3);
         let vector = [1, width];
@@ -325,7 +333,7 @@ fn radial_product_is_its_formula() {
     for setting in &settings() {
         for (name, senders) in segments(setting) {
             let (nodes, edges) = (senders.count(), senders.rows());
-            for [p, i, h, kernels, q, o] in PRODUCTS {
+            for [p, i, h, kernels, q, o] in setting.cases(&PRODUCTS, &[1, 3]) {
                 // The large segments with the large sizes only take time.
                 if edges == 0 || (edges > 100 && h > 19) {
                     continue;
@@ -353,10 +361,10 @@ fn radial_product_is_its_formula() {
     }
 }
 
-/// Where the hidden values of all edges are combinations of few, there is a shorter way on flex.
+/// Where the hidden values of all edges are combinations of few, there is a shorter way on flex, and nowhere else.
 #[test]
 fn radial_product_of_few_hidden_values_is_its_formula() {
-    for setting in &settings() {
+    for setting in settings().iter().filter(|setting| setting.name.starts_with("flex")) {
         for (name, senders) in segments(setting) {
             let (nodes, edges) = (senders.count(), senders.rows());
             for ([p, i, h, kernels, q, o], rank) in
@@ -560,6 +568,46 @@ fn gather_and_segment_sum_are_their_definitions() {
 }
 
 #[test]
+fn edge_differences_are_those_of_the_ends() {
+    for setting in &settings() {
+        for (name, receivers) in segments(setting) {
+            let (nodes, edges) = (receivers.count(), receivers.rows());
+            let ids = (0..edges).map(|edge| (edge * 5 + edge / 2) % nodes).collect();
+            let senders = Segments::new(ids, nodes, &setting.device).expect("segments");
+            for &channels in setting.channels {
+                let what = format!("edge_differences, {name}, {channels} channels");
+                if edges == 0 {
+                    let values = numbers([nodes, channels], 3, setting, &setting.device);
+                    assert_eq!(edge_differences(values, &receivers, &senders).dims(), [0, channels], "{what}");
+                    continue;
+                }
+                assert_operation(
+                    setting,
+                    &what,
+                    &[[nodes, channels]],
+                    |inputs| edge_differences(inputs[0].clone(), &receivers, &senders),
+                    |inputs| {
+                        let end = |segments: &Segments| {
+                            let ids = segments.ids().clone().unsqueeze_dim::<2>(1).expand([edges, channels]);
+                            inputs[0].clone().gather(0, ids)
+                        };
+                        end(&receivers) - end(&senders)
+                    },
+                );
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "was given senders of 3 nodes and 2 edges, and 4 rows")]
+fn edge_differences_name_sizes_that_do_not_fit() {
+    let setting = &settings()[0];
+    let [receivers, senders] = [4, 3].map(|nodes| Segments::new(vec![0, 1], nodes, &setting.device).expect("segments"));
+    edge_differences(numbers([4, 3], 1, setting, &setting.device), &receivers, &senders);
+}
+
+#[test]
 fn edge_silu_is_its_formula() {
     for setting in &settings() {
         for (name, receivers) in segments(setting) {
@@ -570,7 +618,7 @@ fn edge_silu_is_its_formula() {
                 let ends = gather(inputs[0].clone(), &receivers) + gather(inputs[1].clone(), &senders);
                 activation::silu(ends + inputs[2].clone().matmul(inputs[3].clone()))
             };
-            for (inputs, channels) in [(1, 64), (3, 64), (2, 1), (1, 3), (4, 65), (6, 17)] {
+            for (inputs, channels) in setting.cases(&[(1, 64), (3, 64), (2, 1), (1, 3), (4, 65), (6, 17)], &[1, 4]) {
                 let operation = |given: &[Tensor<2>]| {
                     let [received, sent, features, weight] = [0, 1, 2, 3].map(|place: usize| given[place].clone());
                     edge_silu(received, sent, features, weight, &receivers, &senders)

@@ -26,9 +26,6 @@ use serde_json::Value;
 /// escnn computed in f64; sums are ordered differently.
 const GOLDEN: f64 = 1e-12;
 
-const GROUPS: [Group; 10] =
-    [C1, C4, C8, Group::Cyclic(3), Group::Cyclic(6), D1, D4, Group::Dihedral(3), Group::SO2, Group::O2];
-
 const NORM_FUNCTIONS: [NormFunction; 3] = [NormFunction::Relu, NormFunction::Sigmoid, NormFunction::Squash];
 
 // Golden cases
@@ -329,7 +326,7 @@ fn pointwise_functions_are_equivariant() {
         Nonlinearity::Tanh,
     ];
     for setting in settings() {
-        for group in GROUPS {
+        for group in setting.groups() {
             for function in functions {
                 let layer = Pointwise::new(&permuting(group), function).unwrap();
                 check(&layer, group, &setting, &format!("{layer}"));
@@ -351,7 +348,7 @@ fn norm(field_type: &FieldType, function: NormFunction, options: Options) -> Nor
 #[test]
 fn norm_nonlinearities_are_equivariant() {
     for setting in settings() {
-        for group in GROUPS {
+        for group in setting.groups() {
             for function in NORM_FUNCTIONS {
                 for field_type in [uniform(group), mixed(group)] {
                     let layer = norm(&field_type, function, (&setting.device, setting.dtype));
@@ -378,7 +375,7 @@ fn gated(group: Group, options: Options) -> [GatedNonLinearity; 2] {
 #[test]
 fn gated_nonlinearities_are_equivariant() {
     for setting in settings() {
-        for group in GROUPS {
+        for group in setting.groups() {
             for layer in gated(group, (&setting.device, setting.dtype)) {
                 check(&layer, group, &setting, &format!("{layer}"));
             }
@@ -417,7 +414,7 @@ fn fourier(group: Group, options: Options) -> Vec<FourierPointwise> {
 #[test]
 fn fourier_nonlinearities_are_equivariant_to_their_grid() {
     for setting in settings() {
-        for group in GROUPS {
+        for group in setting.groups() {
             for layer in fourier(group, (&setting.device, setting.dtype)) {
                 let what = format!("{layer}");
                 // 4 (frequency + 1) rotations.
@@ -478,7 +475,7 @@ fn disentangling_moves_channels_where_it_must() {
 #[test]
 fn masks_are_equivariant() {
     for setting in settings() {
-        for group in GROUPS {
+        for group in setting.groups() {
             for size in [5, 6] {
                 let config = MaskModuleConfig::new(&mixed(group), size).with_margin(20.0);
                 let layer = config.init((&setting.device, setting.dtype)).unwrap();
@@ -493,7 +490,7 @@ fn masks_are_equivariant() {
 #[test]
 fn upsampling_is_equivariant() {
     for setting in settings() {
-        for group in GROUPS {
+        for group in setting.groups() {
             for mode in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::BilinearAligned] {
                 for factor in [1, 2, 3] {
                     let layer = R2Upsampling::new(&mixed(group), factor, mode).unwrap();
@@ -675,7 +672,7 @@ fn field_dropout() {
         let again = layer.forward(x.clone().autodiff()).without_autodiff();
         assert_eq!(relative(again, y), 0.0, "the same seed");
 
-        for group in GROUPS {
+        for group in setting.groups() {
             let layer = FieldDropout::new(&mixed(group), 0.4, &setting.device).unwrap();
             let device = setting.device.clone();
             let seeded =

@@ -125,6 +125,35 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
         }
     }
 
+    fn edge_differences(
+        values: FloatTensor<Self>,
+        receivers: BackendSegments<Self>,
+        senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct EdgeDifferences;
+
+        impl<B: RowOps> Backward<B, 1> for EdgeDifferences {
+            type State = [BackendSegments<B>; 2];
+
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                unary::<B, _>(ops.parents, ops.node, grads, |gradient| {
+                    let [receivers, senders] = ops.state;
+                    B::float_sub(B::sum_rows(gradient.clone(), receivers), B::sum_rows(gradient, senders))
+                });
+            }
+        }
+
+        let [receivers, senders] = [receivers, senders].map(inner::<B, C>);
+        let (values, node) = values.into_parts();
+        match EdgeDifferences.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                prep.finish([receivers.clone(), senders.clone()], B::edge_differences(values, receivers, senders))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::edge_differences(values, receivers, senders)),
+        }
+    }
+
     fn sum_rows(values: FloatTensor<Self>, segments: BackendSegments<Self>) -> FloatTensor<Self> {
         #[derive(Debug)]
         struct SumRows;

@@ -1,10 +1,35 @@
-//! The first layer of a message.
+//! What edges are made of: differences of their ends, and the first layer of a message.
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::Segments;
 use super::extension::RowOps;
+
+/// `x_i - x_j` for every edge from the sender `j` to the receiver `i`, in one pass.
+///
+/// # Shapes
+/// - `values` (`x`): `[nodes, channels]`
+/// - output: `[edges, channels]`
+///
+/// # Panics
+/// If receivers and senders are not of as many nodes and edges, or there is another number of rows than nodes.
+pub fn edge_differences(values: Tensor<2>, receivers: &Segments, senders: &Segments) -> Tensor<2> {
+    let (nodes, edges) = (receivers.count(), receivers.rows());
+    let given = [senders.count(), senders.rows(), values.dims()[0]];
+    assert!(
+        given == [nodes, edges, nodes],
+        "edge_differences with receivers of {nodes} nodes and {edges} edges was given senders of {} nodes and {} edges, and {} rows",
+        given[0],
+        given[1],
+        given[2]
+    );
+    Tensor::from_dispatch(<Dispatch as RowOps>::edge_differences(
+        values.into_dispatch(),
+        receivers.dispatch(),
+        senders.dispatch(),
+    ))
+}
 
 /// `silu(p_i + q_j + e_ij W)` for every edge from `j` to `i`, in one pass: the first layer of a network that is shown the features of both
 /// ends of an edge, multiplied with their part of its weights once for every node, and those of the edge.

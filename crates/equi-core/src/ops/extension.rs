@@ -118,6 +118,16 @@ pub trait RowOps: Backend {
         composed::gather_rows::<Self>(values, segments)
     }
 
+    /// `x_i - x_j` for every edge from `j` to `i`, for `x [nodes, channels]`.
+    #[fusion(dtype = values, shape = [receivers.host.rows(), values[1]].into())]
+    fn edge_differences(
+        values: FloatTensor<Self>,
+        #[extension_type] receivers: BackendSegments<Self>,
+        #[extension_type] senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        composed::edge_differences::<Self>(values, receivers, senders)
+    }
+
     /// `y_s = sum over rows r of s of x_r` for `x [rows, channels]`.
     #[fusion(dtype = values, shape = [segments.host.count(), values[1]].into())]
     fn sum_rows(values: FloatTensor<Self>, #[extension_type] segments: BackendSegments<Self>) -> FloatTensor<Self> {

@@ -31,7 +31,7 @@ mod steerable_conv;
 
 pub use activation::{bias_silu, gate, gelu, norm_gelu, silu};
 pub use adam::Adam;
-pub use edges::edge_silu;
+pub use edges::{edge_differences, edge_silu};
 pub use extension::{BackendSegments, EdgeGradients, NetworkGradients, RowOps};
 pub use feature_map::{
     BatchNorm, ChannelBlocks, FeatureMapOps, PoolWindow, batch_norm, channel_affine, channel_moments, elu, max_pool2d,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorCreationOptions, TensorData};
 use equi_core::group::Permutation;
-use equi_core::ops::{Segments, gather, segment_sum};
+use equi_core::ops::{Segments, edge_differences, gather, segment_sum};
 
 use super::EdgeList;
 use super::neighbours::LARGEST;
@@ -246,7 +246,7 @@ impl Graph {
     /// # Panics
     /// If there are not as many rows as nodes, or periodic positions are not in three dimensions.
     pub fn displacements(&self, positions: Tensor<2>) -> Tensor<2> {
-        let difference = gather(positions.clone(), &self.receivers) - gather(positions, &self.senders);
+        let difference = edge_differences(positions, &self.receivers, &self.senders);
         match &self.shifts {
             Some(shifts) => {
                 let dimensions = difference.dims()[1];

@@ -6,7 +6,7 @@ use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
-use equi_core::ops::{gather, segment_sum, silu};
+use equi_core::ops::{edge_differences, gather, segment_sum, silu};
 
 use super::convolution::{Edges, Surroundings};
 use super::feed_forward::FeedForwardBlock;
@@ -148,7 +148,7 @@ impl EgnnBlock {
                 let features = &features.degrees[degree];
                 let [rows, components, channels] = features.dims();
                 let flat = features.clone().reshape([rows, components * channels]);
-                let difference = gather(flat.clone(), receivers) - gather(flat, senders);
+                let difference = edge_differences(flat, receivers, senders);
                 let rows = difference.dims()[0];
                 difference.reshape([rows, components, channels])
             })

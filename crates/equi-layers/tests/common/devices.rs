@@ -5,7 +5,7 @@
 use burn::tensor::{DType, Device, Tensor};
 use equi_core::assert_equivariant;
 use equi_core::check::{FieldMap, fibres};
-use equi_core::group::Group;
+use equi_core::group::{C1, C4, C8, D1, D4, Group};
 
 /// A device, a precision, and the relative error that exact arithmetic may show there.
 pub struct Setting {
@@ -17,6 +17,18 @@ pub struct Setting {
     pub dtype: DType,
     /// Bound on the relative error of an equivariant layer: about a hundred roundings.
     pub tolerance: f64,
+}
+
+/// Groups of every kind.
+pub const GROUPS: [Group; 10] =
+    [C1, C4, C8, Group::Cyclic(3), Group::Cyclic(6), D1, D4, Group::Dihedral(3), Group::SO2, Group::O2];
+
+impl Setting {
+    /// The groups that layers are tested with: all on flex. On a GPU the same operations take other numbers of channels with every group, for each of which
+    /// kernels are compiled, so it is tested with few: cyclic, dihedral and continuous.
+    pub fn groups(&self) -> Vec<Group> {
+        if self.name.starts_with("flex") { GROUPS.into() } else { vec![C8, Group::Dihedral(3), Group::O2] }
+    }
 }
 
 /// Flex in f32 and f64; wgpu in f32 when the feature is on (WGSL has no f64).

@@ -92,6 +92,14 @@ pub(super) fn gather_rows<B: Backend>(values: FloatTensor<B>, segments: BackendS
     B::float_gather(0, values, spread::<B>(segments.ids, shape))
 }
 
+pub(super) fn edge_differences<B: RowOps>(
+    values: FloatTensor<B>,
+    receivers: BackendSegments<B>,
+    senders: BackendSegments<B>,
+) -> FloatTensor<B> {
+    B::float_sub(B::gather_rows(values.clone(), receivers), B::gather_rows(values, senders))
+}
+
 pub(super) fn sum_rows<B: Backend>(values: FloatTensor<B>, segments: BackendSegments<B>) -> FloatTensor<B> {
     let [rows, channels] = [segments.host.rows(), values.shape()[1]];
     let shape = [segments.host.count(), channels];

@@ -103,6 +103,18 @@ impl RowOps for Flex {
         in_precision!(values, segments::gather(values, &segments.host), composed::gather_rows::<Self>(values, segments))
     }
 
+    fn edge_differences(
+        values: FloatTensor<Self>,
+        receivers: BackendSegments<Self>,
+        senders: BackendSegments<Self>,
+    ) -> FloatTensor<Self> {
+        in_precision!(
+            values,
+            segments::differences(values, [&receivers.host, &senders.host]),
+            composed::edge_differences::<Self>(values, receivers, senders)
+        )
+    }
+
     fn sum_rows(values: FloatTensor<Self>, segments: BackendSegments<Self>) -> FloatTensor<Self> {
         in_precision!(values, segments::sum(values, &segments.host), composed::sum_rows::<Self>(values, segments))
     }

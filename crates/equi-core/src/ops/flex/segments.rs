@@ -41,6 +41,48 @@ fn gather_narrow<F: Float, const C: usize>(values: &[F], ids: &[usize], output: 
 }
 
 kernel! {
+    /// Takes the rows `taken` of `values` from the rows `from`.
+    fn subtract_rows<'a, F | S>(
+        values: &'a [F],
+        from: &'a [usize],
+        taken: &'a [usize],
+        output: &'a mut [MaybeUninit<F>],
+        channels: usize,
+    ) {
+        match channels {
+            1 => subtract_narrow::<F, 1>(values, from, taken, output),
+            2 => subtract_narrow::<F, 2>(values, from, taken, output),
+            3 => subtract_narrow::<F, 3>(values, from, taken, output),
+            _ => {
+                for ((output, &from), &taken) in output.chunks_exact_mut(channels).zip(from).zip(taken) {
+                    subtract(&values[from * channels..][..channels], &values[taken * channels..][..channels], output);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn subtract<F: Float>(from: &[F], taken: &[F], output: &mut [MaybeUninit<F>]) {
+    for ((output, &from), &taken) in output.iter_mut().zip(from).zip(taken) {
+        output.write(from - taken);
+    }
+}
+
+#[inline(always)]
+fn subtract_narrow<F: Float, const C: usize>(
+    values: &[F],
+    from: &[usize],
+    taken: &[usize],
+    output: &mut [MaybeUninit<F>],
+) {
+    let values = values.as_chunks::<C>().0;
+    for ((output, &from), &taken) in output.as_chunks_mut::<C>().0.iter_mut().zip(from).zip(taken) {
+        subtract(&values[from], &values[taken], output);
+    }
+}
+
+kernel! {
     /// Adds to every row of `output` the rows of its segment, of which `offsets` are the borders in `order`, or in `values` itself
     /// where they lie in order.
     fn sum_segments<'a, F | S>(
@@ -112,6 +154,26 @@ pub(super) fn gather<F: Float>(values: FlexTensor, segments: &Rows) -> FlexTenso
     };
     // There is an id for every row of the output, and every row is copied from the one it names.
     filled::<F>([ids.len(), channels], fill)
+}
+
+pub(super) fn differences<F: Float>(values: FlexTensor, [receivers, senders]: [&Rows; 2]) -> FlexTensor {
+    let values = contiguous(values);
+    let [_, channels] = dims(&values);
+    let values = numbers::<F>(&values);
+    let (from, taken) = (&receivers.ids[..], &senders.ids[..]);
+    let fill = |output: &mut [MaybeUninit<F>]| {
+        if is_large(output.len()) {
+            let ids = from.par_chunks(ROWS).zip(taken.par_chunks(ROWS));
+            output
+                .par_chunks_mut(ROWS * channels)
+                .zip(ids)
+                .for_each(|(output, (from, taken))| subtract_rows(values, from, taken, output, channels));
+        } else if !output.is_empty() {
+            subtract_rows(values, from, taken, output, channels);
+        }
+    };
+    // There are as many receivers as senders, and every row of the output is written.
+    filled::<F>([from.len(), channels], fill)
 }
 
 pub(super) fn sum<F: Float>(values: FlexTensor, segments: &Rows) -> FlexTensor {
