@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::{
     digest::{ArmDigest, posed_size, poses, train_seconds},
     layers::layers,
+    lost::Lost,
     number::{self, capital, count, duration, enumeration, typeset},
     plot::{self, Plot},
     tuning::tuning,
@@ -103,11 +104,11 @@ fn verdict(page: &mut String, results: &Results) -> std::fmt::Result {
 }
 
 fn facts(page: &mut String, results: &Results) -> std::fmt::Result {
-    let lost = results.cells.iter().filter(|cell| cell.status == CellStatus::Diverged).count();
+    let lost = Lost::of(&results.cells);
     let sizes: Vec<String> = results.sizes().iter().map(|&size| count(size as u64)).collect();
-    let networks = match lost {
-        0 => results.cells.len().to_string(),
-        _ => format!("{} ({lost} diverged)", results.cells.len()),
+    let networks = match lost.is_none() {
+        true => results.cells.len().to_string(),
+        false => format!("{} ({})", results.cells.len(), lost.counted().join(", ")),
     };
     page.push_str("<dl class=\"facts\">\n");
     for (term, value) in [
@@ -144,9 +145,12 @@ fn errors(page: &mut String, results: &Results, name: &str) -> std::fmt::Result 
         write!(page, "<tr><th scope=\"row\">{}{}</th>", key(results, &arm.name), escape(&arm.name))?;
         for (&size, &best) in sizes.iter().zip(&best) {
             let values = results.values(&arm.name, size);
-            let lost = results.at(&arm.name, size).filter(|cell| cell.status == CellStatus::Diverged).count();
+            let lost = Lost::of(results.at(&arm.name, size));
             let Some(mean) = mean(&values) else {
-                page.push_str(if lost > 0 { "<td class=\"lost\">diverged</td>" } else { "<td>–</td>" });
+                match lost.is_none() {
+                    true => page.push_str("<td>–</td>"),
+                    false => write!(page, "<td class=\"lost\">{}</td>", lost.word("<br>"))?,
+                }
                 continue;
             };
             let class = if best == Some(mean) && results.arms.len() > 1 { " class=\"best\"" } else { "" };
@@ -154,8 +158,9 @@ fn errors(page: &mut String, results: &Results, name: &str) -> std::fmt::Result 
             if let Some(Interval { low, high, .. }) = interval(name, &values) {
                 write!(page, "<small>{} to {}</small>", minus(&number::metric(name, low)), number::metric(name, high))?;
             }
-            if lost > 0 {
-                write!(page, "<small class=\"lost\">{lost} of {} diverged</small>", lost + values.len())?;
+            let all = results.at(&arm.name, size).count();
+            for (count, reason) in lost.reasons() {
+                write!(page, "<small class=\"lost\">{count} of {all} {reason}</small>")?;
             }
             page.push_str("</td>");
         }
@@ -455,12 +460,13 @@ fn meaning(page: &mut String, results: &Results, name: &str) -> std::fmt::Result
             regression to tell which; the other half tries it. Where the orientation of the data is uniform nothing can tell, \
             and right answers are binomial with probability one half, which gives the exact interval and p-value. Features are \
             harmonics or moments, which turn without resampling. What they do not show, the score does not find.".into()),
-        ("Diverged".into(), "The loss left the finite numbers. Such a network has no test metric and is left out of the \
+        ("Diverged, panicked".into(), "The loss of a network that diverged left the finite numbers; one that panicked stopped with an \
+            error of its own, which the table of every network has. Such a network has no test metric and is left out of the \
             means, which then flatter its arm: read them with that in mind.".into()),
     ];
-    let (diverged, others) = terms.split_last().expect("there are terms");
+    let (lost, others) = terms.split_last().expect("there are terms");
     let floor = words.floor.map(|floor| ("Resampling floor".into(), floor.into()));
-    for (term, text) in others.iter().chain(&floor).chain([diverged]) {
+    for (term, text) in others.iter().chain(&floor).chain([lost]) {
         writeln!(page, "<dt>{}</dt><dd>{}</dd>", escape(term), escape(text))?;
     }
     page.push_str("</dl>\n");
@@ -518,9 +524,9 @@ fn cells(page: &mut String, results: &Results, name: &str) -> std::fmt::Result {
     page.push_str("</tr></thead>\n<tbody>\n");
     for cell in &results.cells {
         let value = match (cell.status, cell.value()) {
-            (CellStatus::Diverged, _) => {
+            (lost @ (CellStatus::Diverged | CellStatus::Panicked), _) => {
                 let reason = cell.message.as_deref().map(|message| format!("<small>{}</small>", escape(message)));
-                format!("<td class=\"lost\">diverged{}</td>", reason.unwrap_or_default())
+                format!("<td class=\"lost\">{}{}</td>", lost.name(), reason.unwrap_or_default())
             }
             (CellStatus::Done, Some(value)) => format!("<td>{}</td>", number::metric(name, value)),
             (CellStatus::Done, None) => "<td>–</td>".into(),
@@ -659,7 +665,7 @@ mod tests {
     }
 
     #[test]
-    fn diverged_cells_are_shown_as_such() {
+    fn lost_cells_are_shown_as_what_they_are() {
         let mut results = sample(2);
         diverge(&mut results.cells[0]);
         results.cells[2..4].iter_mut().for_each(diverge);
@@ -667,6 +673,21 @@ mod tests {
         let page = html(&results);
         assert!(page.contains("1 of 2 diverged") && page.contains("<td class=\"lost\">diverged</td>"));
         assert!(page.contains("18 (3 diverged)") && page.contains("the loss was NaN at step 31"));
+        assert!(page.contains("<dt>Diverged, panicked</dt>"));
+        crash(&mut results.cells[1]);
+        crash(&mut results.cells[4]);
+        results.cells[6..8].iter_mut().for_each(crash);
+        conclude(&mut results);
+        let page = html(&results);
+        for part in [
+            "<td class=\"lost\">1 diverged<br>1 panicked</td>",
+            "<small class=\"lost\">1 of 2 panicked</small>",
+            "<td class=\"lost\">panicked</td>",
+            "<td class=\"lost\">panicked<small>no such shape</small></td>",
+            "18 (3 diverged, 4 panicked)",
+        ] {
+            assert!(page.contains(part), "no {part}");
+        }
         results.cells.iter_mut().for_each(diverge);
         conclude(&mut results);
         let page = html(&results);
