@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use equi_train::compare::results::CellStatus;
 use equi_train::compare::{self, ARMS, CompareError, Request, TASKS};
 use equi_train::device::VARIABLE;
 use equi_train::report;
@@ -107,24 +106,15 @@ impl Compare {
         text += &format!("Written to {out}: report.html, learning-curves.svg, results.csv, results.json\n");
         print(&text)?;
 
-        let cells = &study.results.cells;
-        let lost: Vec<_> = cells.iter().filter(|cell| cell.status == CellStatus::Diverged).collect();
-        if lost.is_empty() {
-            return Ok(());
+        match report::lost(&study.results) {
+            Some(message) => Err(Failure { message, code: LOST }),
+            None => Ok(()),
         }
-        // A network that panicked needs another cure than one whose loss left the finite numbers.
-        let panicked =
-            lost.iter().find_map(|cell| cell.message.as_deref().filter(|why| why.starts_with("it panicked")));
-        let cure =
-            panicked.map_or_else(|| "lower --learning-rate".to_string(), |why| format!("one of them says that {why}"));
-        let message =
-            format!("{} of {} networks diverged; they are left out of the means; {cure}", lost.len(), cells.len());
-        Err(Failure { message, code: DIVERGED })
     }
 }
 
 /// The exit code of a comparison that is finished and written, with networks missing from it.
-const DIVERGED: u8 = 3;
+const LOST: u8 = 3;
 
 /// What there is to compare, for `--help`.
 fn contestants() -> String {
@@ -133,7 +123,7 @@ fn contestants() -> String {
     format!(
         "Tasks:\n{tasks}  {:<22} {}\n\nArms:\n{arms}\nThe environment variable {VARIABLE} names the device where --device does not.\n\n\
          Exit codes:\n  0    finished, and every network was trained\n  1    it could not be done\n  2    the command \
-         line means nothing\n  {DIVERGED}    finished and written, but networks diverged and are left out\n  {INTERRUPTED}  \
+         line means nothing\n  {LOST}    finished and written, but networks diverged or panicked and are left out\n  {INTERRUPTED}  \
          interrupted; --resume goes on",
         "FILE.toml", "images or points of your own: docs/own-data.md says what is in the file"
     )

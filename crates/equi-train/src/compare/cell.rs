@@ -40,7 +40,7 @@ pub(super) struct Tested {
 ///
 /// # Errors
 ///
-/// When the cell was stopped or its checkpoint is unusable. A diverging cell is no error.
+/// When the cell was stopped or its checkpoint is unusable. A diverging cell is no error. Panics are left to the caller.
 pub(super) fn train_cell<P: Problem>(
     problem: &P,
     model: P::Model,

@@ -136,13 +136,13 @@ pub struct Cell {
     pub train_size: usize,
     /// Seed of the weights, the data order and the augmentation.
     pub seed: u64,
-    /// `done` or `diverged`.
+    /// `done`, `diverged` or `panicked`.
     pub status: CellStatus,
-    /// Test metric; absent for a diverged cell.
+    /// Test metric; absent for a lost cell.
     pub metric: Option<Metric>,
-    /// Relative equivariance errors of the outputs; absent for a diverged cell.
+    /// Relative equivariance errors of the outputs; absent for a lost cell.
     pub equivariance_error: Option<EquivarianceError>,
-    /// The metric in three poses, on the first test samples; absent for a diverged cell and in results of earlier versions.
+    /// The metric in three poses, on the first test samples; absent for a lost cell and in results of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poses: Option<Poses>,
     /// The metric on the validation samples after every epoch. A value that is not finite is `null` in the file.
@@ -169,7 +169,7 @@ pub struct Cell {
     /// samples and seed 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub turning: Vec<TurnedAnswer>,
-    /// Why the cell has no metric.
+    /// Why the cell has no metric; what the panic said, if it said anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -239,8 +239,27 @@ pub struct LayerError {
 pub enum CellStatus {
     /// Trained and tested.
     Done,
-    /// The loss left the finite numbers, or the network panicked, as the message says; recorded, and the other cells go on.
+    /// The loss left the finite numbers; recorded, and the other cells go on.
     Diverged,
+    /// The network panicked, in training or in its test; recorded, and the other cells go on. In results of earlier versions such a cell has
+    /// diverged, with a message that begins with `it panicked`.
+    Panicked,
+}
+
+impl CellStatus {
+    /// Whether there is no network that could be tested, for whatever reason.
+    pub fn is_lost(self) -> bool {
+        self != Self::Done
+    }
+
+    /// Its name, as in `results.json` and `results.csv`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Diverged => "diverged",
+            Self::Panicked => "panicked",
+        }
+    }
 }
 
 /// A named value.
@@ -283,7 +302,7 @@ pub struct SizeSummary {
     pub arm: String,
     /// Number of training samples.
     pub train_size: usize,
-    /// Mean of the metric over the seeds that did not diverge; absent when all diverged.
+    /// Mean of the metric over the seeds that have one; absent if none has.
     pub mean: Option<f64>,
     /// 95 % confidence interval of the mean; absent with fewer than two seeds.
     pub ci95: Option<[f64; 2]>,
@@ -476,5 +495,22 @@ mod optional {
             Written::Finite(value) => value,
             Written::Broken(text) => text.parse().unwrap_or(f64::NAN),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_have_the_names_of_the_files_and_all_but_one_are_lost() {
+        for (status, name) in
+            [(CellStatus::Done, "done"), (CellStatus::Diverged, "diverged"), (CellStatus::Panicked, "panicked")]
+        {
+            let written = format!("\"{name}\"");
+            assert_eq!((serde_json::to_string(&status).unwrap(), status.name()), (written.clone(), name));
+            assert_eq!(serde_json::from_str::<CellStatus>(&written).unwrap(), status);
+            assert_eq!(status.is_lost(), name != "done");
+        }
     }
 }

@@ -39,7 +39,7 @@ pub struct Study {
 ///
 /// # Errors
 ///
-/// [`CompareError`]; a diverging cell is a result, not an error.
+/// [`CompareError`]; a cell that diverges or panics is a result, not an error.
 pub fn compare(request: &Request, stop: &Stop) -> Result<Study, CompareError> {
     if Path::new(&request.task).extension().is_some_and(|extension| extension == "toml") {
         let (task, request) = from_file(request)?;
@@ -220,7 +220,7 @@ impl Crew<'_> {
             }
             other => other?,
         };
-        if self.request.keep_weights && result.status == CellStatus::Done && cell.trial.is_none() {
+        if self.request.keep_weights && !result.status.is_lost() && cell.trial.is_none() {
             self.folder.keep_weights(cell)?;
         }
         self.folder.finish(cell, &result, cells)?;
@@ -240,10 +240,9 @@ const POLL: Duration = Duration::from_millis(100);
 fn caught(cell: &CellPlan, run: impl FnOnce() -> Result<Cell, CompareError>) -> Result<Cell, CompareError> {
     // What the closure was at work on is made anew for the next cell.
     panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let said =
+        let message =
             panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        let message = said.unwrap_or_else(|| "without a message".to_string());
-        Ok(Cell { status: CellStatus::Diverged, message: Some(format!("it panicked: {message}")), ..Cell::begun(cell) })
+        Ok(Cell { status: CellStatus::Panicked, message, ..Cell::begun(cell) })
     })
 }
 
@@ -336,8 +335,8 @@ impl<'a> Progress<'a> {
                 format!("validation {}", report::number("validation", score.metric))
             }
             (Some(metric), _) => format!("{} {}", metric.name, report::number(&metric.name, metric.value)),
-            (None, Some(message)) => format!("diverged: {message}"),
-            (None, None) => "diverged".to_string(),
+            (None, Some(message)) => format!("{}: {}", result.status.name(), report::in_a_line(message)),
+            (None, None) => result.status.name().to_string(),
         };
         let line = format!("[{}/{}] {cell}: {found}, trained {:.1} s", self.done.0, self.cells, result.train_seconds);
         if self.terminal {

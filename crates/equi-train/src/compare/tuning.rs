@@ -14,7 +14,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::results::Cell;
+use super::results::{Cell, CellStatus};
 use super::{Arm, CellPlan, CompareError, Hyperparameters, Network, Plan, View};
 use crate::fit::Score;
 use crate::seed::{Purpose, stream};
@@ -59,7 +59,10 @@ pub struct Trial {
     /// What was tried.
     #[serde(flatten)]
     pub hyperparameters: Hyperparameters,
-    /// The best score on the validation samples; none if it diverged.
+    /// How it ended; not there in results of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<CellStatus>,
+    /// The best score on the validation samples; none if it diverged or panicked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<Score>,
     /// Why there is no score.
@@ -81,6 +84,7 @@ impl Tuning {
         for (trial, cell) in trials.iter().zip(cells) {
             let tried = Trial {
                 hyperparameters: trial.hyperparameters,
+                status: Some(cell.status),
                 validation: cell.validation,
                 message: cell.message.clone(),
                 train_seconds: cell.train_seconds,

@@ -5,6 +5,7 @@ mod axis;
 mod digest;
 mod html;
 mod layers;
+mod lost;
 mod number;
 mod picture;
 mod plot;
@@ -26,6 +27,8 @@ use std::{
 use thiserror::Error;
 
 pub use html::html;
+pub(crate) use lost::in_a_line;
+pub use lost::lost;
 pub use picture::picture;
 pub use rows::csv;
 pub use table::table;
@@ -349,6 +352,7 @@ mod tests {
     fn csv_has_one_row_a_cell_and_blanks_for_what_is_missing() {
         let mut results = sample(2);
         diverge(&mut results.cells[0]);
+        crash(&mut results.cells[1]);
         results.task = "a \"quoted\", task".into();
         conclude(&mut results);
         let text = csv(&results).unwrap();
@@ -358,8 +362,9 @@ mod tests {
         let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
         assert_eq!(rows.len(), 18);
         assert_eq!((&rows[0][column("status")], &rows[0][column("value")]), ("diverged", ""));
+        assert_eq!((&rows[1][column("status")], &rows[1][column("value")]), ("panicked", ""));
         assert_eq!(&rows[0][column("task")], "a \"quoted\", task");
-        for (row, cell) in rows.iter().zip(&results.cells).skip(1) {
+        for (row, cell) in rows.iter().zip(&results.cells).skip(2) {
             assert_eq!(row[column("value")].parse::<f64>().unwrap(), cell.value().unwrap());
             let size = results.summary.iter().find(|size| (&size.arm, size.train_size) == (&cell.arm, cell.train_size));
             let size = size.unwrap();
@@ -375,9 +380,13 @@ mod tests {
         let mut results = sample(2);
         diverge(&mut results.cells[0]);
         results.cells[2..4].iter_mut().for_each(diverge);
+        crash(&mut results.cells[6]);
+        results.cells[8..10].iter_mut().for_each(crash);
+        diverge(&mut results.cells[10]);
+        crash(&mut results.cells[11]);
         let text = table(&results);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        for part in ["n = 1,600", "21.00", "98,442", "4.3e-7", "1 diverged", " diverged "] {
+        for part in ["n = 1,600", "21.00", "98,442", "4.3e-7", "1 diverged", " diverged ", "1 panicked", " panicked "] {
             assert!(text.contains(part), "{part} is missing:\n{text}");
         }
         // Six sizes: the same cells again for others.

@@ -116,7 +116,7 @@ pub(super) fn learning(results: &Results, name: &str) -> Option<Plot> {
                     values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
                 marks.push(Mark::line(vec![(at, y.at(low)), (at, y.at(high))], Paint::Arm(colour), 3));
             }
-            if results.at(&arm.name, size).any(|cell| cell.status == CellStatus::Diverged) {
+            if results.at(&arm.name, size).any(|cell| cell.status.is_lost()) {
                 marks.push(Mark::Cross { at: (at, y.range.end), colour });
             }
             line.extend(mean(&values).map(|mean| (at, y.at(mean))));
@@ -129,7 +129,7 @@ pub(super) fn learning(results: &Results, name: &str) -> Option<Plot> {
         title: format!("{} against training samples", capital(&with_unit(quantity, unit))),
         caption: "Shapes are means over the seeds, dots are single seeds, bars reach from the lowest to the highest. \
                   Arms are set a little apart so that they do not hide each other. A cross at the upper edge marks a \
-                  size at which a network diverged."
+                  size at which a network diverged or panicked."
             .into(),
         svg: draw(&x, &y, "training samples", &marks),
     })
@@ -270,6 +270,8 @@ fn validation_at(results: &Results, name: &str, size: usize) -> Option<Plot> {
             .collect();
         match cell.status {
             CellStatus::Diverged => marks.extend(line.last().map(|&at| Mark::Cross { at, colour })),
+            // It has no curve.
+            CellStatus::Panicked => {}
             CellStatus::Done => {
                 let best = cell.best_epoch.checked_sub(1).and_then(|epoch| cell.validation_curve.get(epoch));
                 let best = best.filter(|value| value.is_finite() && (!y.log || **value > 0.0));
@@ -435,6 +437,7 @@ mod tests {
     fn plots_of_broken_results_are_drawn_or_absent() {
         let mut results = sample(1);
         diverge(&mut results.cells[0]);
+        crash(&mut results.cells[1]);
         results.cells[4].equivariance_error.as_mut().unwrap().exact = Some(f64::NAN);
         results.cells[5].equivariance_error.as_mut().unwrap().exact = Some(0.0);
         results.cells[5].metric.as_mut().unwrap().value = 0.0;
@@ -451,6 +454,21 @@ mod tests {
         );
         results.cells.clear();
         assert!(validation(&results, "m").is_empty());
+    }
+
+    #[test]
+    fn a_lost_network_leaves_a_cross_at_its_size_and_a_diverged_one_another_where_its_curve_ends() {
+        // A cross is two strokes of this width, which nothing else has.
+        let crosses = |svg: &str| svg.matches("stroke-width=\"5\"").count() / 2;
+        let mut results = sample(2);
+        assert_eq!(crosses(&learning(&results, "test error %").unwrap().svg), 0);
+        diverge(&mut results.cells[0]);
+        crash(&mut results.cells[2]);
+        let plot = learning(&results, "test error %").unwrap();
+        assert_eq!(crosses(&plot.svg), 2);
+        assert!(plot.caption.ends_with("a network diverged or panicked."), "{}", plot.caption);
+        let ends: Vec<usize> = validation(&results, "test error %").iter().map(|plot| crosses(&plot.svg)).collect();
+        assert_eq!(ends, [1, 0, 0]);
     }
 
     #[test]

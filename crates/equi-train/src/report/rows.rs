@@ -4,7 +4,7 @@ use csv::Writer;
 
 use super::ReportError;
 use crate::compare::{
-    results::{CellStatus, EquivarianceError, Results},
+    results::{EquivarianceError, Results},
     stats::Method,
 };
 
@@ -64,10 +64,7 @@ pub fn csv(results: &Results) -> Result<String, ReportError> {
             arm.map(|arm| arm.training_flops().to_string()).unwrap_or_default(),
             cell.train_size.to_string(),
             cell.seed.to_string(),
-            match cell.status {
-                CellStatus::Done => "done".into(),
-                CellStatus::Diverged => "diverged".into(),
-            },
+            cell.status.name().to_string(),
             cell.metric.as_ref().map(|metric| metric.name.clone()).unwrap_or_default(),
             cell.value().map(text).unwrap_or_default(),
             error(|e| e.exact_untrained),

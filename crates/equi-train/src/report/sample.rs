@@ -174,6 +174,17 @@ pub(super) fn points(seeds: u64) -> Results {
     results
 }
 
+/// Turns a cell into one whose network panicked before its first step.
+pub(super) fn crash(cell: &mut Cell) {
+    cell.status = CellStatus::Panicked;
+    cell.metric = None;
+    cell.equivariance_error = None;
+    cell.validation_curve.clear();
+    (cell.best_epoch, cell.steps) = (0, 0);
+    (cell.train_seconds, cell.samples_per_second, cell.peak_rss_mib) = (0.0, 0.0, None);
+    cell.message = Some("no such shape".into());
+}
+
 /// Turns a cell into one whose loss left the finite numbers.
 pub(super) fn diverge(cell: &mut Cell) {
     cell.status = CellStatus::Diverged;

@@ -4,11 +4,12 @@ use comfy_table::{Cell as Entry, CellAlignment, ColumnConstraint, Table, presets
 
 use super::{
     digest::{ArmDigest, posed_size, poses},
+    lost::Lost,
     number, terminal,
     words::words,
 };
 use crate::compare::{
-    results::{CellStatus, Estimate, Results},
+    results::{Estimate, Results},
     stats,
 };
 
@@ -147,17 +148,17 @@ fn plain_table() -> Table {
 /// The mean and its interval, with `between` between the two ends.
 fn entry(results: &Results, arm: &str, size: usize, name: &str, between: &str) -> Entry {
     let values = results.values(arm, size);
-    let diverged = results.at(arm, size).filter(|cell| cell.status == CellStatus::Diverged).count();
+    let lost = Lost::of(results.at(arm, size));
     let mut text = match stats::mean(&values) {
         Some(mean) => number::metric(name, mean),
-        None if diverged > 0 => return Entry::new("diverged"),
-        None => return Entry::new("–"),
+        None if lost.is_none() => return Entry::new("–"),
+        None => return Entry::new(lost.word("\n")),
     };
     if let Some(stats::Interval { low, high, .. }) = stats::interval(name, &values) {
         text += &format!("\n[{},{between}{}]", number::metric(name, low), number::metric(name, high));
     }
-    if diverged > 0 {
-        text += &format!("\n{diverged} diverged");
+    for (count, reason) in lost.reasons() {
+        text += &format!("\n{count} {reason}");
     }
     Entry::new(text)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::html::{escape, key};
 use super::number::{self, count};
-use crate::compare::results::Results;
+use crate::compare::results::{CellStatus, Results};
 use crate::compare::tuning::{ArmTuning, Trial, Tuning};
 
 /// The section, where anything was tuned.
@@ -63,7 +63,7 @@ fn trial(page: &mut String, trial: &Trial, name: &str) -> std::fmt::Result {
     let tried = &trial.hyperparameters;
     let score = match &trial.validation {
         Some(score) => number::metric(name, score.metric),
-        None => "diverged".to_string(),
+        None => trial.status.unwrap_or(CellStatus::Diverged).name().to_string(),
     };
     writeln!(
         page,
@@ -89,17 +89,21 @@ mod tests {
         assert!(!html(&results).contains("Hyperparameters") && !verdict(&results).contains("trials"));
         let trial = |learning_rate, metric: Option<f64>| Trial {
             hyperparameters: Hyperparameters { learning_rate, weight_decay: 1e-4, width: 0.5, augmentation: 1.0 },
+            status: metric.map(|_| CellStatus::Done),
             validation: metric.map(|metric| Score { metric, loss: 1.0 }),
             message: None,
             train_seconds: 1.0,
         };
-        let trials = vec![trial(0.02, Some(20.0)), trial(0.05, None), trial(0.0061, Some(12.5))];
+        // Those of earlier versions do not say how they ended.
+        let panicked = Trial { status: Some(CellStatus::Panicked), ..trial(0.1, None) };
+        let trials = vec![trial(0.02, Some(20.0)), trial(0.05, None), trial(0.0061, Some(12.5)), panicked];
         let arms = vec![ArmTuning { arm: "plain".into(), chosen: 2, trials }];
         results.tuning = Some(Tuning { train_size: 1600, seed: 3, arms });
         let page = html(&results);
-        assert!(page.contains("<td>0.0061</td>") && page.contains("12.50") && page.contains("diverged"));
-        assert!(page.contains("2, chosen") && page.contains("best of 3 trials with 1,600 samples"));
-        assert!(verdict(&results).contains("best of 3 trials with 1,600 samples"));
+        assert!(page.contains("<td>0.0061</td>") && page.contains("12.50"));
+        assert!(page.contains("<td>diverged</td></tr>") && page.contains("<td>panicked</td></tr>"));
+        assert!(page.contains("2, chosen") && page.contains("best of 4 trials with 1,600 samples"));
+        assert!(verdict(&results).contains("best of 4 trials with 1,600 samples"));
         let text = serde_json::to_string(&results).unwrap();
         assert_eq!(serde_json::from_str::<Results>(&text).unwrap(), results);
     }

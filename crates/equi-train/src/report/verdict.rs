@@ -2,6 +2,7 @@
 
 use super::{
     digest::{ArmDigest, is_trained},
+    lost::{Lost, panics},
     number::{self, capital, count, enumeration, exponent, magnitude},
     tuning,
     words::words,
@@ -38,7 +39,7 @@ pub fn verdict(results: &Results) -> String {
     sentences.extend(trust(results, &sizes));
     sentences.extend(symmetry(results));
     sentences.extend(cost(results));
-    sentences.extend(diverged(results));
+    sentences.extend(lost(results));
     sentences.join(" ")
 }
 
@@ -47,11 +48,27 @@ fn nothing(results: &Results) -> String {
     if total == 0 {
         return "No network was trained, so there is nothing to compare.".into();
     }
-    format!(
-        "None of the {total} networks reached a finite test metric, so there is nothing to compare: every cell \
-         diverged. A lower `--learning-rate`{} is the first thing to try.",
-        rate(results)
-    )
+    let lost = Lost::of(&results.cells);
+    let how = match (lost.diverged, lost.panicked) {
+        (0, 0) => String::new(),
+        (diverged, _) if diverged == total => ": every cell diverged".into(),
+        (_, panicked) if panicked == total => ": every cell panicked".into(),
+        _ => format!(": {}", enumeration(&lost.counted())),
+    };
+    let mut sentences = vec![format!(
+        "None of the {total} networks reached a finite test metric, so there is nothing to compare{how}."
+    )];
+    if lost.panicked == 0 || lost.diverged > 0 {
+        let which = if lost.panicked > 0 { " for those that diverged" } else { "" };
+        sentences.push(format!("A lower `--learning-rate`{} is the first thing to try{which}.", rate(results)));
+    }
+    sentences.extend(said(results));
+    sentences.join(" ")
+}
+
+/// What the panics said, as a sentence of its own.
+fn said(results: &Results) -> Option<String> {
+    panics(&results.cells).map(|said| capital(said.trim_end_matches('.')) + ".")
 }
 
 /// The learning rates used, in brackets.
@@ -349,28 +366,34 @@ fn cost(results: &Results) -> Option<String> {
     Some(sentence + ".")
 }
 
-fn diverged(results: &Results) -> Option<String> {
-    let lost: Vec<&Cell> = results.cells.iter().filter(|cell| cell.status == CellStatus::Diverged).collect();
-    let names: Vec<String> = lost
-        .iter()
-        .map(|cell| format!("{} with {} samples, seed {}", cell.arm, count(cell.train_size as u64), cell.seed))
-        .collect();
-    (!lost.is_empty()).then(|| {
-        format!(
-            "{} of {} networks diverged and {} left out of the means: {}. A lower `--learning-rate`{} may keep them.",
-            lost.len(),
-            results.cells.len(),
-            if lost.len() == 1 { "is" } else { "are" },
-            names.join("; "),
-            rate(results)
-        )
-    })
+/// The networks without a result, and what may help: those that diverged, and apart from them those that panicked.
+fn lost(results: &Results) -> Vec<String> {
+    let named = |status: CellStatus| {
+        let cells: Vec<&Cell> = results.cells.iter().filter(|cell| cell.status == status).collect();
+        let names: Vec<String> = cells
+            .iter()
+            .map(|cell| format!("{} with {} samples, seed {}", cell.arm, count(cell.train_size as u64), cell.seed))
+            .collect();
+        (!cells.is_empty()).then(|| {
+            format!(
+                "{} of {} networks {} and {} left out of the means: {}.",
+                cells.len(),
+                results.cells.len(),
+                status.name(),
+                if cells.len() == 1 { "is" } else { "are" },
+                names.join("; ")
+            )
+        })
+    };
+    let slower = |diverged: String| format!("{diverged} A lower `--learning-rate`{} may keep them.", rate(results));
+    let diverged = named(CellStatus::Diverged).map(slower);
+    diverged.into_iter().chain(named(CellStatus::Panicked)).chain(said(results)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        super::sample::{diverge, points, sample},
+        super::sample::{crash, diverge, points, sample},
         *,
     };
 
@@ -511,6 +534,55 @@ mod tests {
         assert!(verdict(&results).starts_with("None of the 18 networks reached a finite test metric"));
         results.cells.clear();
         assert!(verdict(&results).starts_with("No network was trained"));
+    }
+
+    #[test]
+    fn networks_that_panicked_are_named_apart_with_what_they_said() {
+        let mut results = sample(2);
+        crash(&mut results.cells[0]);
+        let text = verdict(&results);
+        assert!(
+            text.ends_with(
+                "1 of 18 networks panicked and is left out of the means: plain with 100 samples, seed 0. The panic said: no such shape."
+            ),
+            "{text}"
+        );
+        assert!(!text.contains("diverged") && !text.contains("--learning-rate"), "{text}");
+        diverge(&mut results.cells[1]);
+        crash(&mut results.cells[2]);
+        let text = verdict(&results);
+        assert!(
+            text.contains("1 of 18 networks diverged and is left out of the means: plain with 100 samples, seed 1. A lower `--learning-rate`")
+                && text.ends_with(
+                    "2 of 18 networks panicked and are left out of the means: plain with 100 samples, seed 0; plain with 400 samples, seed 0. \
+                     The panics said: no such shape."
+                ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn without_a_result_the_advice_is_that_for_what_went_wrong() {
+        let mut results = sample(2);
+        results.cells.iter_mut().for_each(crash);
+        assert_eq!(
+            verdict(&results),
+            "None of the 18 networks reached a finite test metric, so there is nothing to compare: every cell panicked. The \
+             panics said: no such shape."
+        );
+        results.cells[..6].iter_mut().for_each(diverge);
+        let text = verdict(&results);
+        assert!(
+            text.contains("compare: 6 diverged and 12 panicked. A lower `--learning-rate` (it was 0.01) is the first thing to try for")
+                && text.ends_with("for those that diverged. The panics said: no such shape."),
+            "{text}"
+        );
+        results.cells.iter_mut().for_each(diverge);
+        assert!(verdict(&results).contains(": every cell diverged. A lower `--learning-rate` (it was 0.01)"));
+        // Tested, with an error that is not a number.
+        let mut results = sample(2);
+        results.cells.iter_mut().for_each(|cell| cell.metric.as_mut().unwrap().value = f64::NAN);
+        assert!(verdict(&results).contains("nothing to compare. A lower"));
     }
 
     #[test]

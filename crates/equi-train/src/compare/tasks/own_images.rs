@@ -339,16 +339,21 @@ mod tests {
     use super::*;
     use crate::compare::results::CellStatus;
     use crate::compare::{Request, compare_on};
+    use crate::report;
     use crate::stop::Stop;
     use burn::Tensor;
     use burn::module::Module;
     use burn::nn::{Linear, LinearConfig};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn data(count: usize) -> LabelledImages {
         let pixels = (0..count * 81).map(|i| (i % 83) as f32 / 83.0).collect();
         let images = Images::new(pixels, (0..count).map(|i| (i % 2) as u8).collect(), 9, 9).unwrap();
         LabelledImages::new(images, vec!["even".to_string(), "odd".to_string()])
     }
+
+    /// How often a network that does not work was asked.
+    static TRIED: AtomicUsize = AtomicUsize::new(0);
 
     /// A network that does not work.
     #[derive(Module, Debug)]
@@ -358,6 +363,7 @@ mod tests {
 
     impl Classifier for Broken {
         fn forward(&self, _: Tensor<4>) -> Tensor<2> {
+            TRIED.fetch_add(1, Ordering::Relaxed);
             panic!("no such shape")
         }
     }
@@ -371,7 +377,7 @@ mod tests {
     fn a_network_that_panics_is_recorded_and_the_study_goes_on() {
         let task = OwnImages::new("numbers", data(20), data(6)).unwrap().with_arm(broken()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let request = Request {
+        let mut request = Request {
             preset: Some("smoke".to_string()),
             arms: Some(vec!["broken".to_string(), "plain".to_string()]),
             device: Some("flex".to_string()),
@@ -380,9 +386,34 @@ mod tests {
         };
         let results = compare_on(&task, &request, &Stop::new()).unwrap().results;
         let status: Vec<CellStatus> = results.cells.iter().map(|cell| cell.status).collect();
-        assert_eq!(status, [CellStatus::Diverged, CellStatus::Done]);
-        assert_eq!(results.cells[0].message.as_deref(), Some("it panicked: no such shape"));
+        assert_eq!(status, [CellStatus::Panicked, CellStatus::Done]);
+        assert_eq!(results.cells[0].message.as_deref(), Some("no such shape"));
         assert!(results.command.starts_with("equi compare numbers "), "{}", results.command);
+        assert!(results.verdict.contains("1 of 2 networks panicked and is left out of the means: broken with "));
+        assert!(results.verdict.ends_with(" The panic said: no such shape."), "{}", results.verdict);
+        assert_eq!(
+            report::lost(&results).unwrap(),
+            "1 of 2 networks panicked; they are left out of the means; the panic said: no such shape"
+        );
+
+        // What panicked is a result, which a resumed study keeps.
+        let out = request.out.clone().unwrap();
+        std::fs::remove_file(out.join(report::JSON)).unwrap();
+        request.resume = true;
+        let tried = TRIED.load(Ordering::Relaxed);
+        let resumed = compare_on(&task, &request, &Stop::new()).unwrap();
+        assert!(!resumed.found_finished && resumed.results.cells[0] == results.cells[0]);
+        assert_eq!(report::csv(&resumed.results).unwrap(), report::csv(&results).unwrap());
+        assert_eq!(TRIED.load(Ordering::Relaxed), tried);
+        // One whose file is gone is tried again.
+        std::fs::remove_file(out.join(report::JSON)).unwrap();
+        for file in std::fs::read_dir(out.join("cells")).unwrap().map(|file| file.unwrap().path()) {
+            if file.file_name().unwrap().to_string_lossy().starts_with("broken") {
+                std::fs::remove_file(file).unwrap();
+            }
+        }
+        assert_eq!(compare_on(&task, &request, &Stop::new()).unwrap().results.cells[0].status, CellStatus::Panicked);
+        assert!(TRIED.load(Ordering::Relaxed) > tried);
     }
 
     #[test]

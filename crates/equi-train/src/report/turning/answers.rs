@@ -19,7 +19,7 @@ pub(super) struct Sample {
     pub roots: Vec<Vec<i32>>,
     /// What is said of all arms, angle by angle.
     pub readings: Vec<String>,
-    /// In the order of the rows; none for an arm that diverged.
+    /// In the order of the rows; none for an arm whose network is lost.
     pub arms: Vec<Option<Answers>>,
     /// Where the truth is on all lines, from above, if it is the same at every angle.
     #[serde(skip)]

@@ -84,10 +84,11 @@ impl Words {
     }
 }
 
-/// An arm, its colour, and what it says of the samples.
+/// An arm, its colour, how its training ended, and what it says of the samples.
 struct Arm<'a> {
     name: &'a str,
     style: usize,
+    status: CellStatus,
     answers: Option<&'a [TurnedAnswer]>,
 }
 
@@ -96,16 +97,17 @@ pub(super) fn turning(page: &mut String, results: &Results) -> std::fmt::Result 
     let Some(turning) = &results.turning else { return Ok(()) };
     let Some(asked) = results.cells.iter().find(|cell| !cell.turning.is_empty()) else { return Ok(()) };
     let (size, seed) = (asked.train_size, asked.seed);
-    // Arms that diverged have no answers and are named as such.
+    // Arms whose networks are lost have no answers and are named as such.
     let arms: Vec<Arm> = results
         .arms
         .iter()
         .filter_map(|arm| {
             let cell = results.at(&arm.name, size).find(|cell| cell.seed == seed)?;
             let answers = Some(&cell.turning[..]).filter(|answers| answers.len() == turning.samples.len());
-            (answers.is_some() || cell.status == CellStatus::Diverged).then_some(Arm {
+            (answers.is_some() || cell.status.is_lost()).then_some(Arm {
                 name: &arm.name,
                 style: plot::style(results, &arm.name),
+                status: cell.status,
                 answers,
             })
         })
@@ -227,7 +229,9 @@ fn rows(page: &mut String, results: &Results, arms: &[Arm], data: &Sample, words
     for (place, (arm, answers)) in arms.iter().zip(&data.arms).enumerate() {
         let name = format!("<span class=\"arm\">{}{}</span>", key(results, arm.name), escape(arm.name));
         let Some(answers) = answers else {
-            writeln!(page, "<li>{name}<span class=\"lost\">diverged</span></li>")?;
+            // Answers of another kind than the sample are not shown.
+            let why = if arm.status.is_lost() { arm.status.name() } else { "–" };
+            writeln!(page, "<li>{name}<span class=\"lost\">{why}</span></li>")?;
             continue;
         };
         let first = answers.says.first().map_or("", String::as_str);
@@ -270,7 +274,7 @@ fn place(sample: &TurnedSample) -> usize {
 mod tests {
     use super::*;
     use crate::report::html;
-    use crate::report::sample::{diverge, points, sample};
+    use crate::report::sample::{crash, diverge, points, sample};
 
     const ANGLES: [f64; 4] = [0.0, 90.0, 180.0, 270.0];
 
@@ -394,6 +398,15 @@ mod tests {
         }
         // The line breaks where there is no number, and the circle closes.
         assert!(page.contains("d=\"M0 14L60 30L120 34M240 14\" fill=\"none\""), "{page}");
+    }
+
+    #[test]
+    fn an_arm_that_panicked_is_not_said_to_have_diverged() {
+        let mut results = images(&[]);
+        results.cells.iter_mut().filter(|cell| cell.status.is_lost()).for_each(crash);
+        let page = section(&results);
+        assert!(page.contains("</svg>equivariant</span><span class=\"lost\">panicked</span>"), "{page}");
+        assert!(!page.contains("diverged"));
     }
 
     #[test]
@@ -557,7 +570,9 @@ mod tests {
         let mut results = images(&[]);
         let cell = results.cells.iter_mut().find(|cell| !cell.turning.is_empty()).unwrap();
         cell.turning[0] = TurnedAnswer::Positions { positions: vec![vec![0.0; 3]; 4] };
-        let data = data(&section(&results));
+        let page = section(&results);
+        let data = data(&page);
         assert!(data["samples"][0]["arms"][0].is_null() && !data["samples"][1]["arms"][0].is_null());
+        assert!(page.contains("</svg>plain</span><span class=\"lost\">–</span>"), "it did not diverge");
     }
 }
