@@ -41,7 +41,7 @@ fn stderr(output: &Output) -> String {
 #[track_caller]
 fn fails(output: &Output, code: i32, words: &[&str]) {
     let message = stderr(output);
-    assert_eq!(output.status.code(), Some(code), "{message}");
+    assert_eq!(output.status.code(), Some(code), "{}: {message}", output.status);
     for word in words {
         assert!(message.contains(word), "no `{word}` in: {message}");
     }
@@ -376,6 +376,27 @@ fn from_a_shell(script: &str, arguments: &[String]) -> Output {
     shell.args(["-c", script, env!("CARGO_BIN_EXE_equi")]).args(arguments);
     shell.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("BURN_DEVICE");
     run(shell)
+}
+
+/// `nohup` ignores SIGHUP for it, and nothing else.
+#[cfg(unix)]
+#[test]
+fn under_nohup_it_stops_when_it_is_asked_to() {
+    let (_folder, out) = folder();
+    let mut long = smoke(&out);
+    long.args(["--seeds", "3"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(long.get_program()).args(long.get_args());
+    shell.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("BURN_DEVICE");
+    let mut child = start(shell);
+    assert!(wait(&mut child, || cells(&out) > 0), "all cells were over with the first");
+    let id = child.id().to_string();
+    let signal = |name| assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    signal("-HUP");
+    let seen = cells(&out);
+    assert!(wait(&mut child, || cells(&out) > seen + 1), "SIGHUP stopped it");
+    signal("-TERM");
+    fails(&child.wait_with_output().unwrap(), 130, &["stopping after this step", "interrupted", "--resume"]);
 }
 
 /// First seen under `nohup` and in the background of a script, where the shell ignores these signals for its children.

@@ -1,6 +1,6 @@
 //! A wish to stop, seen at every optimiser step.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,30 +19,27 @@ impl Stop {
 
     /// A flag raised by Ctrl-C, SIGTERM and SIGHUP. A second signal ends the process at once; what is on disk stays whole.
     ///
-    /// Where one of these signals is ignored, as under `nohup` and in the background of a script, or has a handler
-    /// already, all are left as they are: nobody means to interrupt, and the flag is never raised.
+    /// A signal that is ignored stays so: SIGHUP under `nohup`, Ctrl-C in the background of a script. Which these are is known on Linux; on other Unix systems it
+    /// is taken to be SIGHUP.
     ///
     /// # Errors
     ///
     /// When the operating system refuses the handler.
-    pub fn on_signal() -> Result<Self, ctrlc::Error> {
+    pub fn on_signal() -> io::Result<Self> {
         let stop = Self::new();
         let raised = stop.clone();
-        let set = ctrlc::try_set_handler(move || {
+        on_signals(move || {
             if raised.is_raised() {
                 std::process::exit(INTERRUPTED.into());
             }
             raised.raise();
             // Standard error may be closed by now, and that is no reason not to stop.
             let _ = writeln!(
-                std::io::stderr(),
+                io::stderr(),
                 "\nequi: stopping after this step; press again to stop at once; --resume goes on"
             );
-        });
-        match set {
-            Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(stop),
-            Err(error) => Err(error),
-        }
+        })?;
+        Ok(stop)
     }
 
     /// Asks to stop.
@@ -54,4 +51,39 @@ impl Stop {
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
+}
+
+/// Calls `heard`, on a thread of its own, whenever a signal asks this process to end.
+fn on_signals(heard: impl FnMut() + Clone + Send + 'static) -> io::Result<()> {
+    match ctrlc::try_set_handler(heard.clone()) {
+        Ok(()) => Ok(()),
+        Err(ctrlc::Error::MultipleHandlers) => on_others(heard),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// The same where one of the signals is ignored or has a handler: that one goes on as it was, and the others are heard.
+#[cfg(unix)]
+fn on_others(mut heard: impl FnMut() + Send + 'static) -> io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+    let ignored = ignored().unwrap_or(1 << (SIGHUP - 1));
+    let asking = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| (ignored >> (signal - 1)) & 1 == 0);
+    let mut signals = signal_hook::iterator::Signals::new(asking)?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || signals.forever().for_each(|_| heard()))?;
+    Ok(())
+}
+
+/// A bit for every signal that this process ignores, from signal 1 on, as Linux tells it.
+#[cfg(unix)]
+fn ignored() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
+/// There is only one signal elsewhere.
+#[cfg(not(unix))]
+fn on_others(_: impl FnMut() + Send + 'static) -> io::Result<()> {
+    Ok(())
 }
