@@ -391,7 +391,7 @@ fn under_nohup_it_stops_when_it_is_asked_to() {
     let mut child = start(shell);
     assert!(wait(&mut child, || cells(&out) > 0), "all cells were over with the first");
     let id = child.id().to_string();
-    let signal = |name| assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     signal("-HUP");
     let seen = cells(&out);
     assert!(wait(&mut child, || cells(&out) > seen + 1), "SIGHUP stopped it");
