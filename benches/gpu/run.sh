@@ -72,6 +72,8 @@ for bin in "$here"/bin/*/; do
     backend="$(basename "$bin")"
     export BURN_DEVICE="$backend"
     if wants tests; then
+        # All that is tried on the CPU, since a GPU has the time for it.
+        export EQUI_EVERY_CASE=1
         for program in "$bin"tests/*; do
             [ -x "$program" ] || continue
             cd "$here/tree/crates/equi-layers" || exit 1

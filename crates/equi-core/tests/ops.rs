@@ -19,10 +19,15 @@ struct Setting {
 }
 
 impl Setting {
+    /// Whether every case is tried: on a GPU, where each takes seconds to compile, if `EQUI_EVERY_CASE` asks for it.
+    fn every_case(&self) -> bool {
+        self.name.starts_with("flex") || std::env::var_os("EQUI_EVERY_CASE").is_some()
+    }
+
     /// Of cases with products of matrices all, or those at `few` where every shape of a product is compiled in several ways, to find out which is the
     /// fastest.
     fn cases<T: Copy>(&self, all: &[T], few: &[usize]) -> Vec<T> {
-        if self.name.starts_with("flex") { all.to_vec() } else { few.iter().map(|&place| all[place]).collect() }
+        if self.every_case() { all.to_vec() } else { few.iter().map(|&place| all[place]).collect() }
     }
 }
 
@@ -364,7 +369,7 @@ fn radial_product_is_its_formula() {
 /// Where the hidden values of all edges are combinations of few, there is a shorter way on flex, and nowhere else.
 #[test]
 fn radial_product_of_few_hidden_values_is_its_formula() {
-    for setting in settings().iter().filter(|setting| setting.name.starts_with("flex")) {
+    for setting in settings().iter().filter(|setting| setting.every_case()) {
         for (name, senders) in segments(setting) {
             let (nodes, edges) = (senders.count(), senders.rows());
             for ([p, i, h, kernels, q, o], rank) in
